@@ -1,0 +1,34 @@
+//! From the record of a run to something a person reads. Nothing here runs, checks or decides anything.
+//!
+//! - [`terminal`]: what a run prints.
+//! - [`run_folder`]: the files that a run leaves behind.
+//! - `sections`: what both show, without its look: limits, operations, invariants, faults.
+//! - `units`: numbers as people read them.
+
+use std::collections::BTreeMap;
+
+use hdrhistogram::Histogram;
+use record::result::RunResult;
+use record::table::Table;
+
+mod junit;
+mod latency_log;
+mod limits;
+mod markdown;
+pub mod run_folder;
+mod sections;
+pub mod terminal;
+mod units;
+
+/// All that there is to tell about one run.
+#[derive(Debug, Clone, Copy)]
+pub struct Report<'a> {
+    /// The verdict and the figures behind it.
+    pub result: &'a RunResult,
+    /// The system's own summary: who got tickets.
+    pub tables: &'a [Table],
+    /// The shell line that replays the run.
+    pub replay: &'a str,
+    /// The latencies by operation name, in microseconds.
+    pub latencies: &'a BTreeMap<String, Histogram<u64>>,
+}

@@ -1,0 +1,111 @@
+//! What a run prints: the verdict first, then limits, tables, operations, invariants and faults, and at the end
+//! the line that replays it.
+
+use std::fmt::Write as _;
+
+use record::result::Verdict;
+use record::table::Table;
+
+use crate::Report;
+use crate::sections::{self, Mark, Section};
+
+mod grid;
+mod paint;
+
+use paint::Paint;
+
+/// How a terminal shows text. The caller decides, from the terminal and `NO_COLOR`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Style {
+    /// Whether to use ANSI colours.
+    pub color: bool,
+    /// The number of columns to keep within, where the content allows it.
+    pub width: usize,
+}
+
+impl Default for Style {
+    /// No colours, 100 columns: for pipes and files.
+    fn default() -> Self {
+        Self { color: false, width: 100 }
+    }
+}
+
+/// The report of a run. The last line is the one that replays it, to be pasted as it is.
+pub fn render(report: &Report<'_>, style: Style) -> String {
+    let result = report.result;
+    let mut parts = vec![headline(report, style)];
+    let mut add = |section: Section| {
+        if !section.rows.is_empty() {
+            parts.push(grid::render(&section, style));
+        }
+    };
+    add(sections::limits_section(result));
+    for table in report.tables {
+        add(sections::system_table(table));
+    }
+    let operations = sections::operations(result);
+    if grid::width(&operations) <= style.width {
+        add(operations);
+    } else {
+        add(sections::operation_counts(result));
+        add(sections::operation_latencies(result));
+    }
+    add(sections::invariants(result));
+    add(sections::faults(result));
+    add(sections::coverage(result));
+    parts.push(closing(report, style));
+    parts.join("\n")
+}
+
+/// One table, as a report shows it.
+pub fn render_table(table: &Table, style: Style) -> String {
+    grid::render(&sections::system_table(table), style)
+}
+
+/// The verdict, what was played, and the reason.
+fn headline(report: &Report<'_>, style: Style) -> String {
+    let result = report.result;
+    let mark = sections::verdict_mark(result.verdict);
+    let verdict = format!("{} {}", mark.symbol(), result.verdict.to_string().to_uppercase());
+    let verdict = style.paint(&verdict, &[Paint::Bold, mark_paint(mark)]);
+    let scenario = style.paint(&grid::clean(&result.scenario), &[Paint::Bold]);
+    let played = format!("seed {} · {} engine", result.seed, grid::clean(&result.engine));
+    let mut text = format!("{verdict}  {scenario} · {}\n", style.paint(&played, &[Paint::Dim]));
+    let width = style.width.saturating_sub(2);
+    for line in grid::wrap(&sections::verdict_sentence(result), width) {
+        let _ = writeln!(text, "  {line}");
+    }
+    for line in sections::mutants(result).iter().flat_map(|mutants| grid::wrap(mutants, width)) {
+        let _ = writeln!(text, "  {}", style.paint(&line, &[Paint::Yellow]));
+    }
+    text
+}
+
+/// The fingerprint, the speed and the line that replays the run.
+fn closing(report: &Report<'_>, style: Style) -> String {
+    let facts = sections::facts(report.result);
+    let widest = facts.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    let mut text = style.paint("Run", &[Paint::Bold]);
+    text.push('\n');
+    for (name, value) in facts {
+        let name = style.paint(&format!("{name:widest$}"), &[Paint::Dim]);
+        let indent = widest + 4;
+        let lines = grid::wrap(&value, style.width.saturating_sub(indent));
+        let _ = writeln!(text, "  {name}  {}", lines.join(&format!("\n{:indent$}", "")));
+    }
+    let _ = write!(text, "\n{}", style.paint("Replay", &[Paint::Bold]));
+    // An invalid run may be one whose replay diverged.
+    if report.result.verdict != Verdict::Invalid {
+        let _ = write!(text, "  {}", style.paint("the same line gives the same fingerprint", &[Paint::Dim]));
+    }
+    let _ = writeln!(text, "\n  {}", report.replay);
+    text
+}
+
+fn mark_paint(mark: Mark) -> Paint {
+    match mark {
+        Mark::Good => Paint::Green,
+        Mark::Bad => Paint::Red,
+        Mark::Unclear => Paint::Yellow,
+    }
+}

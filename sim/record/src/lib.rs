@@ -1,0 +1,13 @@
+//! The vocabulary of a run, shared by those who write it and those who read it.
+//!
+//! - [`history`]: what the clients asked for and what they were answered, with the times.
+//! - [`result`]: `result.json`, the verdict of a run and the figures behind it.
+//! - [`table`]: a system's own summary of a run, for people.
+//! - [`mutant`]: a planted bug, as the catalogue of `rehearse mutants` shows it.
+//!
+//! This crate imports no other room of the house, and every other room may import it.
+
+pub mod history;
+pub mod mutant;
+pub mod result;
+pub mod table;

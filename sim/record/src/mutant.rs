@@ -1,0 +1,18 @@
+//! Planted bugs, as the catalogue shows them.
+
+use serde::Serialize;
+
+/// A planted bug: a plausible mistake in a service or a client, off unless a run switches it on by name.
+///
+/// A mutant that its scenario does not find is a hole in the checks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Mutant {
+    /// What switches it on, prefixed with the system: `ticketing.deduct-check-then-set`.
+    pub name: &'static str,
+    /// The system it is planted in: `ticketing`.
+    pub system: &'static str,
+    /// The scenario that finds it: `ticketing/peak`.
+    pub scenario: &'static str,
+    /// The mistake and its consequence, in one sentence.
+    pub about: &'static str,
+}

@@ -1,0 +1,23 @@
+//! Mutants: planted mistakes, each a named one-line wrong turn that a run may switch on.
+//!
+//! ```
+//! # fn release() {} fn release_twice() {}
+//! # world::sim::run(world::sim::Config::new(1), || async {
+//! if world::mutant!("ticketing.release-twice") { release_twice() } else { release() }
+//! # });
+//! ```
+
+use crate::engine::kernel;
+
+/// Did this run switch the mutant on? Never outside a simulation.
+pub fn is_on(name: &str) -> bool {
+    kernel::try_with(|kernel| !kernel.mutants.is_empty() && kernel.mutants.contains(name)).unwrap_or(false)
+}
+
+/// True only if the run switched this mutant on.
+#[macro_export]
+macro_rules! mutant {
+    ($name:literal) => {
+        $crate::mutant::is_on($name)
+    };
+}
