@@ -1,0 +1,157 @@
+//! The command line: what `rehearse` understands, and its exit codes.
+
+mod catalogue;
+mod exit;
+mod progress;
+mod run;
+mod run_folder;
+mod verify;
+
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use scenarios::{Size, Vocabulary};
+
+pub use self::exit::Exit;
+use crate::system::System;
+
+/// Rehearse the peak before the peak: play a whole commerce system by seed, and check that no sale goes wrong.
+#[derive(Debug, Parser)]
+#[command(name = "rehearse", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Play a scenario once and judge it
+    Run(RunArgs),
+    /// Play a seed twice, in two processes, and compare fingerprint and verdict
+    Verify(VerifyArgs),
+    /// The scenarios that come along
+    List(ListArgs),
+    /// The planted mistakes, and the scenario that finds each
+    Mutants(ListArgs),
+}
+
+/// What is played: shared by all commands that play.
+#[derive(Debug, Clone, Args)]
+struct PlayArgs {
+    /// Name (ticketing/peak) or path of a scenario
+    scenario: String,
+    /// Decides every random choice; drawn and printed when left out
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// Overrides a setting of the scenario (`--set timetable=feed.zip`)
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_value)]
+    set: Vec<(String, String)>,
+    /// Full size, or the small size of the scenario's [hunt] section
+    #[arg(long, value_enum, default_value_t = SizeArg::Full)]
+    size: SizeArg,
+    /// Switches a planted mistake on (see `rehearse mutants`)
+    #[arg(long = "mutant", value_name = "NAME")]
+    mutant: Vec<String>,
+    /// What carries the simulated world
+    #[arg(long, value_enum, default_value_t = Engine::Kernel)]
+    engine: Engine,
+}
+
+#[derive(Debug, Args)]
+struct RunArgs {
+    #[command(flatten)]
+    play: PlayArgs,
+    /// What goes to stdout
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    format: Format,
+    /// Folder for the run's files [default: runs/SCENARIO/TIME-SEED]
+    #[arg(long, value_name = "DIR")]
+    out: Option<std::path::PathBuf>,
+    /// Writes the marks FROM..TO of the fingerprint into the run's trace (`verify` uses it to show a divergence)
+    #[arg(long, value_name = "FROM..TO", value_parser = mark_range, hide = true)]
+    trace: Option<std::ops::Range<u64>>,
+}
+
+#[derive(Debug, Args)]
+struct VerifyArgs {
+    #[command(flatten)]
+    play: PlayArgs,
+}
+
+#[derive(Debug, Args)]
+struct ListArgs {
+    /// What goes to stdout
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    format: Format,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Human,
+    Json,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum SizeArg {
+    Full,
+    Hunt,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Engine {
+    Kernel,
+}
+
+impl SizeArg {
+    fn size(self) -> Size {
+        match self {
+            SizeArg::Full => Size::Full,
+            SizeArg::Hunt => Size::Hunt,
+        }
+    }
+}
+
+fn key_value(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("expected KEY=VALUE")?;
+    Ok((key.trim().to_owned(), value.trim().to_owned()))
+}
+
+fn mark_range(text: &str) -> Result<std::ops::Range<u64>, String> {
+    let ends = text.split_once("..").and_then(|(from, to)| Some(from.parse().ok()?..to.parse().ok()?));
+    ends.ok_or_else(|| "expected FROM..TO, two whole numbers".to_owned())
+}
+
+/// Runs the command line of this process on these systems.
+pub fn main(systems: &[&dyn System]) -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are answers, everything else is wrong usage. A closed stdout is not ours to mend.
+            drop(error.print());
+            return if error.use_stderr() { Exit::Usage.into() } else { Exit::Held.into() };
+        }
+    };
+    let exit = match &cli.command {
+        Command::Run(args) => run::run(systems, args),
+        Command::Verify(args) => verify::verify(systems, &args.play),
+        Command::List(args) => catalogue::list(systems, args.format),
+        Command::Mutants(args) => catalogue::mutants(systems, args.format),
+    };
+    exit.into()
+}
+
+/// What scenario files may say about these systems.
+fn vocabulary(systems: &[&dyn System]) -> Vocabulary {
+    Vocabulary { systems: systems.iter().map(|system| system.vocabulary()).collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+}

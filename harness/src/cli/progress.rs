@@ -1,0 +1,76 @@
+//! Progress on stderr: a bar on a terminal, a plain line every few seconds elsewhere.
+
+use std::io::{IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use world::sim::Progress;
+
+const BAR_WIDTH: usize = 30;
+/// How often the bar moves.
+const BAR_EVERY: Duration = Duration::from_millis(100);
+/// How many of those periods lie between two plain lines.
+const PLAIN_LINE_EVERY: u32 = 50;
+
+/// Runs `work` while showing how much of about `expected` simulated time has passed.
+#[expect(clippy::disallowed_methods, reason = "shows progress beside the simulation's thread, in real time")]
+pub(super) fn show<R>(progress: &Progress, expected: Duration, work: impl FnOnce() -> R) -> R {
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let watcher = scope.spawn(|| {
+            let terminal = std::io::stderr().is_terminal();
+            let mut periods = 0;
+            while !done.load(Ordering::Acquire) {
+                std::thread::park_timeout(BAR_EVERY);
+                periods += 1;
+                match terminal {
+                    true => write(&format!("\r\x1b[2K{}", bar(progress.simulated(), expected))),
+                    false if periods % PLAIN_LINE_EVERY == 0 => {
+                        write(&format!("{:.0} s simulated\n", progress.simulated().as_secs_f64()));
+                    }
+                    false => {}
+                }
+            }
+            if terminal {
+                write("\r\x1b[2K");
+            }
+        });
+        // Set also when the work panics: the scope waits for the watcher.
+        let _done = SetOnDrop(&done, watcher.thread().clone());
+        work()
+    })
+}
+
+struct SetOnDrop<'a>(&'a AtomicBool, std::thread::Thread);
+
+impl Drop for SetOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
+        self.1.unpark();
+    }
+}
+
+/// Progress that cannot be shown is no reason to stop.
+fn write(text: &str) {
+    let mut stderr = std::io::stderr().lock();
+    drop(stderr.write_all(text.as_bytes()).and_then(|()| stderr.flush()));
+}
+
+fn bar(simulated: Duration, expected: Duration) -> String {
+    let share = simulated.as_secs_f64() / expected.as_secs_f64().max(1e-9);
+    let filled = (share.clamp(0.0, 1.0) * BAR_WIDTH as f64) as usize;
+    let (full, empty) = ("█".repeat(filled), "░".repeat(BAR_WIDTH - filled));
+    format!("{full}{empty} {:.0} s simulated", simulated.as_secs_f64())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bar_stays_within_its_width() {
+        assert_eq!(bar(Duration::ZERO, Duration::ZERO).chars().filter(|c| *c == '█').count(), 0);
+        let over = bar(Duration::from_secs(90), Duration::from_secs(60));
+        assert_eq!(over.chars().filter(|c| *c == '█').count(), BAR_WIDTH);
+    }
+}

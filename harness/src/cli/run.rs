@@ -1,0 +1,208 @@
+//! `rehearse run`: one rehearsal, judged.
+
+use std::collections::BTreeSet;
+use std::hash::{BuildHasher, RandomState};
+use std::io::{IsTerminal, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+
+use record::result::Verdict;
+use reports::Report;
+use reports::terminal::Style;
+use scenarios::{Expect, Scenario, catalogue};
+use world::sim::Progress;
+
+use super::{Exit, Format, PlayArgs, RunArgs, SizeArg, progress, run_folder, vocabulary};
+use crate::rehearsal::{self, Error, Played, Request};
+use crate::system::System;
+
+/// Seeds drawn for the user stay below this: short enough to be read out.
+const DRAWN_SEEDS: u64 = 1_000_000;
+
+pub(super) fn run(systems: &[&dyn System], args: &RunArgs) -> Exit {
+    let (system, scenario) = match load(systems, &args.play) {
+        Ok(loaded) => loaded,
+        Err(message) => {
+            eprintln!("{message}");
+            return Exit::Usage;
+        }
+    };
+    let seed = args.play.seed.unwrap_or_else(draw_seed);
+    if args.play.seed.is_none() {
+        eprintln!("seed {seed}");
+    }
+    let replay = replay_line(&args.play, seed);
+    let mutants = args.play.mutant.iter().cloned().collect();
+    let request = Request { scenario, seed, mutants, trace: args.trace.clone().unwrap_or(0..0) };
+    let shown = Progress::default();
+    let play = || rehearsal::play(system, &request, shown.clone());
+    let expected = request.scenario.duration + request.scenario.settle / 2;
+    let played = catch_unwind(AssertUnwindSafe(|| progress::show(&shown, expected, play)));
+    let played = match played {
+        Ok(Ok(played)) => played,
+        Ok(Err(Error::Setting(message))) => {
+            eprintln!("{message}");
+            return Exit::Usage;
+        }
+        Ok(Err(Error::Internal(message))) => {
+            eprintln!("internal error: {message}\nreplay: {replay}");
+            return Exit::Internal;
+        }
+        // The panic's own message has been printed.
+        Err(_) => {
+            eprintln!("internal error: a panic\nreplay: {replay}");
+            return Exit::Internal;
+        }
+    };
+    show(args, &request, &played, &replay)
+}
+
+/// Finds the scenario, its system and checks the names of the mutants.
+///
+/// The error is the whole message for the user.
+pub(super) fn load<'a>(
+    systems: &[&'a dyn System],
+    play: &PlayArgs,
+) -> Result<(&'a dyn System, Scenario), String> {
+    let source = catalogue::find(&play.scenario).map_err(|error| error.to_string())?;
+    let vocabulary = vocabulary(systems);
+    let scenario = scenarios::parse(&source.file, &source.text, &vocabulary, play.size.size(), &play.set)
+        .map_err(|error| error.to_string())?;
+    let system = systems.iter().copied().find(|system| system.vocabulary().name == scenario.system);
+    let system = system.ok_or_else(|| format!("there is no system {:?}", scenario.system))?;
+    for name in &play.mutant {
+        if !system.mutants().iter().any(|mutant| mutant.name == name) {
+            return Err(unknown_mutant(system, name));
+        }
+    }
+    Ok((system, scenario))
+}
+
+fn unknown_mutant(system: &dyn System, name: &str) -> String {
+    let names = system.mutants().iter().map(|mutant| mutant.name);
+    let nearest = names.min_by_key(|known| strsim::damerau_levenshtein(known, name));
+    let hint = nearest.map(|nearest| format!("; did you mean {nearest:?}?")).unwrap_or_default();
+    format!("--mutant {name}: {} has no such mutant{hint}\n`rehearse mutants` lists them", system.vocabulary().name)
+}
+
+/// A seed from the randomness that the standard library keys its hash maps with.
+pub(super) fn draw_seed() -> u64 {
+    RandomState::new().hash_one("seed") % DRAWN_SEEDS
+}
+
+/// The shell line that plays the same again.
+pub(super) fn replay_line(play: &PlayArgs, seed: u64) -> String {
+    let mut words = vec!["rehearse".to_owned(), "run".to_owned(), play.scenario.clone()];
+    words.extend(["--seed".to_owned(), seed.to_string()]);
+    words.extend(shared_flags(play));
+    words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
+}
+
+/// The flags that decide what is played, apart from the seed.
+pub(super) fn shared_flags(play: &PlayArgs) -> Vec<String> {
+    let mut words = Vec::new();
+    if play.size == SizeArg::Hunt {
+        words.extend(["--size".to_owned(), "hunt".to_owned()]);
+    }
+    for (key, value) in &play.set {
+        words.extend(["--set".to_owned(), format!("{key}={value}")]);
+    }
+    for mutant in play.mutant.iter().collect::<BTreeSet<_>>() {
+        words.extend(["--mutant".to_owned(), mutant.clone()]);
+    }
+    words
+}
+
+/// A word as a POSIX shell needs it.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=,:@%+".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+/// Writes the run's files and prints the report.
+fn show(args: &RunArgs, request: &Request, played: &Played, replay: &str) -> Exit {
+    let report =
+        Report { result: &played.result, tables: &played.tables, replay, latencies: &played.latencies };
+    let default = || run_folder::default_folder(&request.scenario.name, request.seed);
+    let folder = args.out.clone().unwrap_or_else(default);
+    let written = write_files(&folder, &report, played);
+    if let Err(message) = &written {
+        eprintln!("{message}");
+    }
+    let text = match args.format {
+        Format::Json => played.result.to_json(),
+        Format::Human => reports::terminal::render(&report, terminal_style()),
+    };
+    let printed = print(&text);
+    if let Some(expect) = &request.scenario.expect {
+        eprintln!("{}", expectation(expect, played));
+    }
+    match (written, printed) {
+        (Ok(()), Exit::Held) => exit_code(&request.scenario, played),
+        _ => Exit::Internal,
+    }
+}
+
+fn write_files(folder: &PathBuf, report: &Report<'_>, played: &Played) -> Result<(), String> {
+    reports::run_folder::write(folder, report).map_err(|error| error.to_string())?;
+    let io = |error: std::io::Error| format!("cannot write the run folder {}: {error}", folder.display());
+    run_folder::write_trace(folder, &played.checkpoints, &played.trace).map_err(io)?;
+    run_folder::point_latest_at(Path::new(folder)).map_err(io)
+}
+
+/// Did exactly that happen which a teaching scenario is made to show?
+fn is_as_expected(expect: &Expect, played: &Played) -> bool {
+    let violated = |name: &String| played.result.invariants.iter().any(|i| &i.name == name && !i.held);
+    played.result.verdict == expect.verdict && expect.invariant.as_ref().is_none_or(violated)
+}
+
+fn expectation(expect: &Expect, played: &Played) -> String {
+    let of = expect.invariant.as_ref().map(|name| format!(" ({name})")).unwrap_or_default();
+    let met = if is_as_expected(expect, played) { "and so it is" } else { "but it is not" };
+    format!("the scenario expects the verdict {}{of}, {met}", expect.verdict)
+}
+
+fn exit_code(scenario: &Scenario, played: &Played) -> Exit {
+    match &scenario.expect {
+        Some(expect) if is_as_expected(expect, played) => Exit::Held,
+        // It was to fail and did not: what it teaches no longer holds.
+        Some(_) if played.result.verdict == Verdict::Held => Exit::Invalid,
+        _ if played.result.operations.is_empty() => Exit::NothingRan,
+        _ => played.result.verdict.into(),
+    }
+}
+
+/// How stdout wants to be written to.
+pub(super) fn terminal_style() -> Style {
+    let stdout = std::io::stdout();
+    let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    Style { color: wanted && stdout.is_terminal(), ..Style::default() }
+}
+
+/// Prints to stdout; a reader who has gone away (`| head`) is no error.
+pub(super) fn print(text: &str) -> Exit {
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            eprintln!("cannot write to stdout: {error}");
+            Exit::Internal
+        }
+        _ => Exit::Held,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_quoted_for_the_shell() {
+        assert_eq!(quoted("ticketing/peak"), "ticketing/peak");
+        assert_eq!(quoted("date=2017-03-31"), "date=2017-03-31");
+        assert_eq!(quoted("a b"), "'a b'");
+        assert_eq!(quoted("it's"), r"'it'\''s'");
+        assert_eq!(quoted(""), "''");
+    }
+}

@@ -1,0 +1,61 @@
+//! Where a run's files go: `runs/<scenario>/<time>-<seed>/`, and `runs/latest` pointing at the last one.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use world::sim::Checkpoint;
+
+/// The folder that a run gets unless the user names one. Times are UTC.
+pub(super) fn default_folder(scenario: &str, seed: u64) -> PathBuf {
+    let now = jiff::Timestamp::try_from(world::time::system_now()).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+    let time = now.strftime("%Y%m%dT%H%M%S");
+    // A scenario's name is its own folder structure, but never leads out of runs/.
+    let parts = scenario.split('/').filter(|part| !part.is_empty() && *part != "." && *part != "..");
+    Path::new("runs").join(parts.collect::<PathBuf>()).join(format!("{time}-{seed}"))
+}
+
+/// Points `runs/latest` at a folder inside `runs/`.
+pub(super) fn point_latest_at(folder: &Path) -> io::Result<()> {
+    let Ok(target) = folder.strip_prefix("runs") else { return Ok(()) };
+    let latest = Path::new("runs/latest");
+    match fs::remove_file(latest) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    std::os::unix::fs::symlink(target, latest)
+}
+
+/// The file `trace`: the fingerprint at regular distances, then the marks that were asked for.
+pub(super) fn write_trace(folder: &Path, checkpoints: &[Checkpoint], marks: &[String]) -> io::Result<()> {
+    let mut text = String::new();
+    for checkpoint in checkpoints {
+        text += &checkpoint_line(checkpoint);
+        text.push('\n');
+    }
+    for mark in marks {
+        text += mark;
+        text.push('\n');
+    }
+    fs::write(folder.join("trace"), text)
+}
+
+fn checkpoint_line(checkpoint: &Checkpoint) -> String {
+    let seconds = checkpoint.at_ns as f64 / 1e9;
+    format!("{CHECKPOINT}{} {seconds:.9}s {:032x}", checkpoint.marks, checkpoint.fingerprint)
+}
+
+/// What the line of a checkpoint begins with; the number of marks follows.
+pub(super) const CHECKPOINT: &str = "checkpoint ";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scenario_s_name_does_not_lead_out_of_runs() {
+        let folder = default_folder("../../etc//peak", 7);
+        assert!(folder.starts_with("runs/etc/peak"), "{}", folder.display());
+        assert!(folder.to_string_lossy().ends_with("-7"));
+    }
+}

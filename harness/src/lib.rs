@@ -1,0 +1,27 @@
+//! Rehearse the peak before the peak: one scenario and one seed play a whole commerce system, deterministically.
+//!
+//! | to find | look in |
+//! | --- | --- |
+//! | what a system has to tell | [`system`] |
+//! | one rehearsal from staging to verdict | [`rehearsal`] |
+//! | how customers arrive | [`drive`] |
+//! | what breaks, and when | [`faults`] |
+//! | what an invariant is | [`check`] |
+//! | the systems that come along, their hosts and their invariants | [`systems`] |
+//! | the command line | [`cli`] |
+//!
+//! A system of your own: implement [`system::System`], and call [`cli::main`] with it:
+//!
+//! ```no_run
+//! fn main() -> std::process::ExitCode {
+//!     harness::cli::main(&[&harness::systems::ticketing::Ticketing::default()])
+//! }
+//! ```
+
+pub mod check;
+pub mod cli;
+pub mod drive;
+pub mod faults;
+pub mod rehearsal;
+pub mod system;
+pub mod systems;

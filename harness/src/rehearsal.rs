@@ -1,0 +1,188 @@
+//! One rehearsal: stage the system, drive the load, inject the faults, let it come to rest, judge.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+use record::history::History;
+use record::result::{InvariantResult, RunResult, SCHEMA, ServiceLevel, Verdict, Violation};
+use record::table::Table;
+use scenarios::{Limits, Scenario};
+use world::sim::{self, Checkpoint, Config, Outcome, Progress, TaskPanic};
+use world::time;
+
+use crate::drive::{self, Crowd};
+use crate::faults::Faults;
+use crate::system::{Conclusion, Production, System};
+
+/// What to play.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// The scenario, expanded and validated.
+    pub scenario: Scenario,
+    /// Decides every random choice.
+    pub seed: u64,
+    /// Mutants to switch on, by name.
+    pub mutants: BTreeSet<String>,
+    /// Marks of the fingerprint to write out.
+    pub trace: Range<u64>,
+}
+
+/// A rehearsal that was played to its end.
+#[derive(Debug)]
+pub struct Played {
+    /// The verdict and its figures.
+    pub result: RunResult,
+    /// The system's own summary.
+    pub tables: Vec<Table>,
+    /// Latencies by operation, in microseconds.
+    pub latencies: BTreeMap<String, Histogram<u64>>,
+    /// The fingerprint at regular distances.
+    pub checkpoints: Vec<Checkpoint>,
+    /// The marks asked for.
+    pub trace: Vec<String>,
+}
+
+/// Why there is no result.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// A setting names something that cannot be used: the user's to mend.
+    #[error("{0}")]
+    Setting(String),
+    /// The system did not come up, or the simulation broke: ours to mend.
+    #[error("{0}")]
+    Internal(String),
+}
+
+/// What the simulation hands out.
+struct Shown {
+    conclusion: Conclusion,
+    history: History,
+    faults: Faults,
+    arrived: u64,
+}
+
+/// Plays one rehearsal.
+///
+/// # Errors
+/// See [`Error`]; a violated invariant is a result, not an error.
+pub fn play(system: &dyn System, request: &Request, progress: Progress) -> Result<Played, Error> {
+    let production = system.prepare(&request.scenario).map_err(Error::Setting)?;
+    let config = Config {
+        mutants: request.mutants.clone(),
+        trace: request.trace.clone(),
+        progress,
+        ..Config::new(request.seed)
+    };
+    let scenario = request.scenario.clone();
+    let survivable = system.survivable_hosts();
+    let outcome = sim::run(config, move || perform(production, scenario, survivable));
+    judge(request, outcome)
+}
+
+async fn perform(
+    mut production: Box<dyn Production>,
+    scenario: Scenario,
+    survivable: Vec<String>,
+) -> Result<Shown, String> {
+    let history = History::default();
+    production.stage(&history).await?;
+    let faults = Faults::default();
+    faults.schedule(&scenario.faults);
+    if let Some(swarm) = &scenario.swarm {
+        faults.schedule(&swarm.draw(scenario.duration, &survivable, |below| world::rand::range(0..below)));
+    }
+    let crowd = Crowd::default();
+    drive::drive(production.as_ref(), &scenario.load, scenario.duration, &crowd).await;
+    faults.heal_all();
+    let deadline = time::Instant::now() + scenario.settle;
+    settle(production.as_ref(), &crowd, deadline).await;
+    // Replayed dead letters are work like any other: the system rests again afterwards, or it does not.
+    production.wind_up().await;
+    settle(production.as_ref(), &crowd, deadline).await;
+    let conclusion = production.conclude();
+    Ok(Shown { conclusion, history, faults, arrived: crowd.arrived() })
+}
+
+/// Waits until all customers are gone and the system is at rest, at most until the deadline.
+async fn settle(production: &dyn Production, crowd: &Crowd, deadline: time::Instant) {
+    while time::Instant::now() < deadline && (crowd.present() > 0 || !production.at_rest()) {
+        time::sleep(Duration::from_secs(1)).await;
+    }
+}
+
+fn judge(request: &Request, outcome: Outcome<Result<Shown, String>>) -> Result<Played, Error> {
+    let broken = |error: String| Error::Internal(format!("{error}{}", panics_text(&outcome.panics)));
+    let shown = match outcome.result {
+        Ok(Ok(shown)) => shown,
+        Ok(Err(error)) => return Err(broken(error)),
+        Err(error) => return Err(broken(error.to_string())),
+    };
+    let mut invariants = shown.conclusion.invariants;
+    invariants.push(no_panic(&outcome.panics, outcome.polls));
+    let latencies = shown.history.latencies();
+    let service_levels = service_levels(&request.scenario.limits, &latencies);
+    let verdict = if shown.arrived == 0 {
+        Verdict::Invalid
+    } else if invariants.iter().any(|invariant| !invariant.held) {
+        Verdict::Violated
+    } else if service_levels.iter().any(|level| !level.met) {
+        Verdict::Slow
+    } else {
+        Verdict::Held
+    };
+    let result = RunResult {
+        schema: SCHEMA,
+        scenario: request.scenario.name.clone(),
+        system: request.scenario.system.clone(),
+        engine: "kernel".to_owned(),
+        seed: request.seed,
+        mutants: request.mutants.iter().cloned().collect(),
+        fingerprint: format!("{:032x}", outcome.fingerprint),
+        verdict,
+        simulated_s: outcome.simulated.as_secs_f64(),
+        wall_s: outcome.wall.as_secs_f64(),
+        messages: outcome.messages,
+        operations: shown.history.stats(),
+        invariants,
+        faults: shown.faults.records(),
+        recovery: Vec::new(),
+        service_levels,
+        coverage: Vec::new(),
+    };
+    let (tables, checkpoints, trace) = (shown.conclusion.tables, outcome.checkpoints, outcome.trace);
+    Ok(Played { result, tables, latencies, checkpoints, trace })
+}
+
+/// No task of any host may panic. Every poll of a task is a check.
+fn no_panic(panics: &[TaskPanic], polls: u64) -> InvariantResult {
+    let first_violation = panics.first().map(|panic| Violation {
+        at_s: panic.at.as_secs_f64(),
+        what: format!("A task on {} panicked: {}", panic.host, panic.message),
+        operations: Vec::new(),
+    });
+    InvariantResult { name: NO_PANIC.to_owned(), held: panics.is_empty(), checks: polls, first_violation }
+}
+
+/// The invariant that every system has.
+pub const NO_PANIC: &str = "no-panic";
+
+fn panics_text(panics: &[TaskPanic]) -> String {
+    let line = |panic: &TaskPanic| format!("\n  {} at {:?}: {}", panic.host, panic.at, panic.message);
+    panics.iter().take(5).map(line).collect()
+}
+
+fn service_levels(limits: &Limits, latencies: &BTreeMap<String, Histogram<u64>>) -> Vec<ServiceLevel> {
+    let mut levels = Vec::new();
+    for (operation, percentiles) in &limits.latency {
+        for (percentile, limit) in percentiles {
+            let observed_us =
+                latencies.get(operation).map_or(0, |histogram| histogram.value_at_quantile(percentile.quantile()));
+            let limit_us = u64::try_from(limit.as_micros()).unwrap_or(u64::MAX);
+            let name = format!("{operation} {}", percentile.name());
+            levels.push(ServiceLevel { name, limit_us, observed_us, met: observed_us <= limit_us });
+        }
+    }
+    levels
+}

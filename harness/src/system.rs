@@ -1,0 +1,65 @@
+//! What a system under rehearsal tells the harness. Implement [`System`] in a crate of your own, hand it to
+//! [`crate::cli::main`], and the same commands rehearse your system.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use record::history::History;
+use record::mutant::Mutant;
+use record::result::InvariantResult;
+use record::table::Table;
+use scenarios::{Scenario, SystemVocabulary};
+use world::host::Host;
+
+/// A future that a production hands to the harness.
+pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// A system that can be rehearsed.
+pub trait System: Sync {
+    /// What scenario files may say about it: journeys, settings, hosts, operations, invariants.
+    fn vocabulary(&self) -> SystemVocabulary;
+
+    /// The mistakes planted in it.
+    fn mutants(&self) -> &'static [Mutant];
+
+    /// Hosts whose crash the design claims to survive: those that a swarm of faults may draw.
+    fn survivable_hosts(&self) -> Vec<String>;
+
+    /// Reads what the settings name, such as files. Runs outside the simulation, once per run.
+    ///
+    /// # Errors
+    /// A sentence for the user: a setting names something that cannot be used.
+    fn prepare(&self, scenario: &Scenario) -> Result<Box<dyn Production>, String>;
+}
+
+/// A system made ready for one run. All its methods are called inside the simulation, on the director's host.
+pub trait Production: Send + Sync {
+    /// Adds the hosts and brings the system to the moment before the load begins.
+    ///
+    /// # Errors
+    /// A sentence: the system did not come up.
+    fn stage(&mut self, history: &History) -> BoxFuture<Result<(), String>>;
+
+    /// One customer of a journey, numbered from 0 over all journeys, and the host that it acts from. It gives up
+    /// when its patience (if it has any) is over.
+    fn customer(&self, journey: &str, number: u64, patience: Option<Duration>) -> (Host, BoxFuture<()>);
+
+    /// Is there nothing left to do for the system? Asked every second once the load is over and faults are healed.
+    fn at_rest(&self) -> bool;
+
+    /// What operators do when the system has come to rest, or has failed to: replay dead letters, for example.
+    fn wind_up(&self) -> BoxFuture<()>;
+
+    /// Checks what can only be checked at the end, and gives all results.
+    fn conclude(&mut self) -> Conclusion;
+}
+
+/// What a run showed about the system.
+#[derive(Debug, Clone)]
+pub struct Conclusion {
+    /// The invariants, in the order in which people should read them.
+    pub invariants: Vec<InvariantResult>,
+    /// The system's own summary.
+    pub tables: Vec<Table>,
+}

@@ -1,0 +1,183 @@
+//! What stands in the ticket sale's store, followed change by change: the eyes of the invariants.
+//!
+//! The simulated Redis reports every atomic step (a command, a script, a transaction) with the keys that it changed.
+//! Nothing here trusts what a service says about itself: capacities come from the timetable and the settings, the
+//! rest from the store and, for money, from the bank.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ticketing::config::Sale;
+use ticketing::domain::{Class, TicketState};
+use ticketing::keys::{self, Key};
+use ticketing::records::{Hold, Order, Payment, RecordError, SeatLock, Ticket};
+
+/// A value of the store, as far as the facts need it.
+pub(super) type Fields<'a> = Vec<(&'a [u8], &'a [u8])>;
+
+/// A record that has changed: what it was and what it is.
+#[derive(Debug)]
+pub(super) enum Change {
+    Order { id: String, before: Option<Order> },
+    Hold { order: String, before: Option<Hold> },
+    SeatLock { order: String, before: Option<SeatLock> },
+    Payment { id: String, before: Option<Payment> },
+    Ticket { number: String, before: Option<Ticket> },
+    Stock { run: String, class: Class },
+    Queue { run: String },
+    Unreadable { key: String, why: RecordError },
+}
+
+/// A train and class.
+pub(super) type Coach = (String, Class);
+
+/// The store as it stands.
+#[derive(Debug, Default)]
+pub(super) struct Facts {
+    pub(super) orders: BTreeMap<String, Order>,
+    pub(super) holds: BTreeMap<String, Hold>,
+    pub(super) seat_locks: BTreeMap<String, SeatLock>,
+    pub(super) payments: BTreeMap<String, Payment>,
+    pub(super) tickets: BTreeMap<String, Ticket>,
+    /// Numbers of the tickets of each order.
+    pub(super) tickets_of: BTreeMap<String, BTreeSet<String>>,
+    /// Remaining seats by segment; an entry that is no number is absent.
+    pub(super) stock: BTreeMap<Coach, BTreeMap<u32, i64>>,
+    /// `(tail, head)` of each admission queue.
+    pub(super) queues: BTreeMap<String, (u64, u64)>,
+    /// What is left in the lists of persisted work, and in the dead letters.
+    pub(super) work: BTreeMap<String, usize>,
+    /// Operations of the history that are about an order.
+    pub(super) operations: BTreeMap<String, Vec<u64>>,
+    /// Orders that are not in a final state.
+    pub(super) open_orders: BTreeSet<String>,
+}
+
+/// Puts a record in place of another; `None` removes it. Returns what was there.
+fn replace<T>(map: &mut BTreeMap<String, T>, id: &str, after: Option<T>) -> Option<T> {
+    match after {
+        Some(after) => map.insert(id.to_owned(), after),
+        None => map.remove(id),
+    }
+}
+
+/// What a hash holds, or how many members another collection has.
+pub(super) enum Stored<'a> {
+    Hash(Fields<'a>),
+    Members(usize),
+    Gone,
+}
+
+impl Facts {
+    /// Takes in the new value of a key. `None` for keys that no invariant looks at.
+    pub(super) fn apply(&mut self, key: &[u8], stored: Stored<'_>) -> Option<Change> {
+        let parsed = Key::parse(key)?;
+        match self.apply_parsed(parsed, stored) {
+            Ok(change) => change,
+            Err(why) => Some(Change::Unreadable { key: parsed.to_string(), why }),
+        }
+    }
+
+    fn apply_parsed(&mut self, key: Key<'_>, stored: Stored<'_>) -> Result<Option<Change>, RecordError> {
+        let fields = match stored {
+            Stored::Hash(fields) => Some(fields),
+            Stored::Members(count) => {
+                self.set_work(key, count);
+                return Ok(None);
+            }
+            Stored::Gone => {
+                self.set_work(key, 0);
+                None
+            }
+        };
+        Ok(Some(match key {
+            Key::Order { order } => {
+                let after = fields.map(Order::parse).transpose()?;
+                match &after {
+                    Some(after) if !after.state.is_final() => self.open_orders.insert(order.to_owned()),
+                    _ => self.open_orders.remove(order),
+                };
+                Change::Order { id: order.to_owned(), before: replace(&mut self.orders, order, after) }
+            }
+            Key::Hold { order } => {
+                let after = fields.map(Hold::parse).transpose()?;
+                Change::Hold { order: order.to_owned(), before: replace(&mut self.holds, order, after) }
+            }
+            Key::SeatLock { order } => {
+                let after = fields.map(SeatLock::parse).transpose()?;
+                Change::SeatLock { order: order.to_owned(), before: replace(&mut self.seat_locks, order, after) }
+            }
+            Key::Payment { payment } => {
+                let after = fields.map(Payment::parse).transpose()?;
+                Change::Payment { id: payment.to_owned(), before: replace(&mut self.payments, payment, after) }
+            }
+            Key::Ticket { number } => self.apply_ticket(number, fields.map(Ticket::parse).transpose()?),
+            Key::Stock { run, class } => {
+                let remaining = fields.unwrap_or_default().into_iter().filter_map(segment_count).collect();
+                self.stock.insert((run.to_owned(), class), remaining);
+                Change::Stock { run: run.to_owned(), class }
+            }
+            Key::Queue { run } => {
+                let fields = fields.unwrap_or_default();
+                self.queues.insert(run.to_owned(), (number(&fields, "tail"), number(&fields, "head")));
+                Change::Queue { run: run.to_owned() }
+            }
+            _ => return Ok(None),
+        }))
+    }
+
+    fn apply_ticket(&mut self, number: &str, after: Option<Ticket>) -> Change {
+        if let Some(after) = &after {
+            self.tickets_of.entry(after.order.clone()).or_default().insert(number.to_owned());
+        }
+        Change::Ticket { number: number.to_owned(), before: replace(&mut self.tickets, number, after) }
+    }
+
+    fn set_work(&mut self, key: Key<'_>, members: usize) {
+        if let Key::Work(_) | Key::PaymentDeadLetter = key {
+            self.work.insert(key.to_string(), members);
+        }
+    }
+
+    /// The valid tickets of an order.
+    pub(super) fn valid_tickets(&self, order: &str) -> impl Iterator<Item = (&String, &Ticket)> {
+        let numbers = self.tickets_of.get(order).into_iter().flatten();
+        let tickets = numbers.filter_map(|number| self.tickets.get_key_value(number));
+        tickets.filter(|(_, ticket)| ticket.state == TicketState::Valid)
+    }
+
+    /// Payments waiting for an operator.
+    pub(super) fn dead_letters(&self) -> usize {
+        self.work.get(keys::PAYMENT_DEAD_LETTER).copied().unwrap_or(0)
+    }
+
+    /// Is there neither an open order nor persisted work? Dead letters wait for an operator and do not count.
+    pub(super) fn at_rest(&self) -> bool {
+        self.open_orders.is_empty() && keys::WORK.iter().all(|name| self.work.get(*name).is_none_or(|n| *n == 0))
+    }
+
+    /// The operations of the history that are about an order.
+    pub(super) fn operations_of(&self, order: &str) -> Vec<u64> {
+        self.operations.get(order).cloned().unwrap_or_default()
+    }
+}
+
+fn segment_count((field, value): (&[u8], &[u8])) -> Option<(u32, i64)> {
+    let text = |bytes| std::str::from_utf8(bytes).ok();
+    Some((text(field)?.parse().ok()?, text(value)?.parse().ok()?))
+}
+
+/// A field of a hash as a whole number; 0 when it is absent.
+fn number(fields: &Fields<'_>, name: &str) -> u64 {
+    let field = fields.iter().find(|(field, _)| *field == name.as_bytes());
+    let text = field.and_then(|(_, value)| std::str::from_utf8(value).ok());
+    text.and_then(|text| text.parse().ok()).unwrap_or(0)
+}
+
+/// Seats of every train and class: from the timetable and the settings, not from the store.
+pub(super) fn capacities(sale: &Sale) -> BTreeMap<Coach, Vec<u32>> {
+    let coaches = sale.runs().iter().flat_map(|run| {
+        let segments = run.segments() as usize;
+        run.classes.iter().map(move |class| ((run.train.id.clone(), class.class), vec![class.seats; segments]))
+    });
+    coaches.collect()
+}

@@ -1,0 +1,105 @@
+//! Invariant 3: at rest, capacity = remaining + locked + sold, in the stock, the seats and the tickets alike.
+//!
+//! While the run goes on, what remains must stay between zero and the capacity.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use ticketing::domain::{HoldState, SeatLockState, Trip};
+
+use crate::check::Invariant;
+use crate::systems::ticketing::facts::{Change, Coach, Facts};
+
+pub(in crate::systems::ticketing) const NAME: &str = "conservation";
+
+pub(in crate::systems::ticketing) struct Conservation {
+    invariant: Invariant,
+    capacities: BTreeMap<Coach, Vec<u32>>,
+}
+
+/// Seats by segment of each train and class.
+#[derive(Default)]
+struct Count(BTreeMap<Coach, BTreeMap<u32, i64>>);
+
+impl Count {
+    fn add(&mut self, trip: &Trip, seats: i64) {
+        let segments = self.0.entry((trip.run.clone(), trip.class)).or_default();
+        (trip.from..trip.to).for_each(|segment| *segments.entry(segment).or_default() += seats);
+    }
+
+    fn get(&self, coach: &Coach, segment: u32) -> i64 {
+        self.0.get(coach).and_then(|segments| segments.get(&segment)).copied().unwrap_or(0)
+    }
+}
+
+impl Conservation {
+    pub(in crate::systems::ticketing) fn new(capacities: BTreeMap<Coach, Vec<u32>>) -> Conservation {
+        Conservation { invariant: Invariant::new(NAME), capacities }
+    }
+
+    /// Follows a change of the stock; a record that cannot be read is a leak, too.
+    pub(in crate::systems::ticketing) fn on_change(&mut self, facts: &Facts, change: &Change, at: Duration) {
+        match change {
+            Change::Stock { run, class } => {
+                let coach = (run.clone(), *class);
+                let Some(stock) = facts.stock.get(&coach) else { return };
+                for (segment, remaining) in stock {
+                    let of_train = self.capacities.get(&coach).and_then(|all| all.get(*segment as usize));
+                    let capacity = i64::from(of_train.copied().unwrap_or(0));
+                    self.invariant.check(at, (0..=capacity).contains(remaining), || {
+                        let what = format!(
+                            "{run}, {class} class, segment {segment}: {remaining} seats remain of {capacity}"
+                        );
+                        (what, Vec::new())
+                    });
+                }
+            }
+            Change::Unreadable { key, why } => {
+                self.invariant.check(at, false, || (format!("the record {key} cannot be read: {why}"), Vec::new()));
+            }
+            _ => {}
+        }
+    }
+
+    /// The equations at rest.
+    pub(in crate::systems::ticketing) fn conclude(&mut self, facts: &Facts, at: Duration) {
+        let [mut held, mut sold, mut seated, mut ticketed] = [(); 4].map(|()| Count::default());
+        for hold in facts.holds.values() {
+            let Some(trip) = &hold.trip else { continue };
+            match hold.state {
+                HoldState::Held => held.add(trip, i64::from(hold.seats)),
+                HoldState::Sold => sold.add(trip, i64::from(hold.seats)),
+                HoldState::Released => {}
+            }
+        }
+        for lock in facts.seat_locks.values().filter(|lock| lock.state == SeatLockState::Ticketed) {
+            if let Some(trip) = &lock.trip {
+                seated.add(trip, lock.seats.len() as i64);
+            }
+        }
+        for order in facts.tickets_of.keys() {
+            facts.valid_tickets(order).for_each(|(_, ticket)| ticketed.add(&ticket.trip, 1));
+        }
+        for (coach, capacities) in &self.capacities {
+            for (segment, capacity) in (0_u32..).zip(capacities.iter().copied().map(i64::from)) {
+                let remaining = facts.stock.get(coach).and_then(|stock| stock.get(&segment)).copied();
+                let [held, sold, seated, ticketed] = [&held, &sold, &seated, &ticketed].map(|c| c.get(coach, segment));
+                let balanced = remaining == Some(capacity - held - sold) && sold == ticketed && seated == ticketed;
+                self.invariant.check(at, balanced, || {
+                    let (run, class) = coach;
+                    let remaining = remaining.map_or("no".to_owned(), |remaining| remaining.to_string());
+                    let what = format!(
+                        "at rest, {run}, {class} class, segment {segment}: {capacity} seats exist, but {remaining} \
+                         remain, {held} are held, {sold} are sold; {seated} seats are taken for good and {ticketed} \
+                         tickets are valid"
+                    );
+                    (what, Vec::new())
+                });
+            }
+        }
+    }
+
+    pub(in crate::systems::ticketing) fn invariant(&self) -> &Invariant {
+        &self.invariant
+    }
+}

@@ -1,0 +1,282 @@
+//! The ticket sale as the harness sees it: which servers and services run on which hosts, how the sale opens, what
+//! buyers do, and which promises are checked.
+//!
+//! | to find | look in |
+//! | --- | --- |
+//! | the promises | [`invariants`] |
+//! | what the promises look at | `facts`, `monitor` |
+//! | the settings | `settings` |
+//! | who got tickets | `summary` |
+
+mod facts;
+mod invariants;
+mod monitor;
+mod settings;
+mod summary;
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use partners::payment::Bank;
+use partners::payment::ledger::{Entry, EntryKind, Refusal};
+use record::history::History;
+use record::mutant::Mutant;
+use redis_middleware::{Changes, Observer, Server, Value};
+use scenarios::{Scenario, Settings, SystemVocabulary};
+use ticketing::{Config, services};
+use ticketing::api::Replayed;
+use ticketing::buyers::{self, Buyers};
+use ticketing::config::{Service, Topology};
+use ticketing::timetable::Timetable;
+use world::host::{self, Host};
+use world::net::{self, Latency};
+use world::time;
+
+use self::facts::Stored;
+use self::invariants::money::Movement;
+use self::monitor::Monitor;
+use self::settings::BUYER_HOSTS;
+use crate::rehearsal::NO_PANIC;
+use crate::system::{BoxFuture, Conclusion, Production, System};
+
+/// Tries to open the sale before the system counts as not having come up, a second apart.
+const OPENING_TRIES: u32 = 10;
+/// How long the operator waits for an answer.
+const OPERATOR_PATIENCE: Duration = Duration::from_secs(10);
+/// The hosts beside those of the services.
+const REDIS: &str = "redis-1";
+const BANK: &str = "bank-1";
+
+/// The railway ticket sale.
+#[derive(Debug, Default)]
+pub struct Ticketing {
+    /// The timetable that comes along, read once for all runs of this process.
+    built_in: OnceLock<Result<Timetable, String>>,
+}
+
+impl Ticketing {
+    /// What is on sale by these settings.
+    fn sale(&self, settings: &Settings) -> Result<ticketing::config::Sale, String> {
+        if let Some(path) = settings.file("timetable") {
+            return settings::sale(settings, &settings::read_timetable(path)?);
+        }
+        let read = || Timetable::built_in().map_err(|error| error.to_string());
+        settings::sale(settings, self.built_in.get_or_init(read).as_ref()?)
+    }
+}
+
+impl System for Ticketing {
+    fn vocabulary(&self) -> SystemVocabulary {
+        let mut hosts = self.survivable_hosts();
+        hosts.extend([REDIS.to_owned(), BANK.to_owned()]);
+        let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        SystemVocabulary {
+            name: "ticketing".to_owned(),
+            journeys: owned(buyers::JOURNEYS),
+            operations: owned(buyers::operation::ALL),
+            settings: settings::declared(),
+            hosts,
+            invariants: owned(&[invariants::NAMES, &[NO_PANIC]].concat()),
+        }
+    }
+
+    fn mutants(&self) -> &'static [Mutant] {
+        ticketing::MUTANTS
+    }
+
+    /// The services are stateless; Redis keeps all state in memory and is a single node.
+    fn survivable_hosts(&self) -> Vec<String> {
+        let topology = Topology::default();
+        Service::ALL.iter().flat_map(|service| topology.hosts(*service)).collect()
+    }
+
+    fn prepare(&self, scenario: &Scenario) -> Result<Box<dyn Production>, String> {
+        let settings = &scenario.settings;
+        let config = Arc::new(settings::config(settings, self.sale(settings)?));
+        let monitor = Monitor::new(&config);
+        let bank = Bank::new(settings::bank_options(settings, &config));
+        let profile = settings::profile(settings);
+        Ok(Box::new(Sale { config, monitor, bank, profile, staged: None }))
+    }
+}
+
+/// A sale made ready for one run.
+struct Sale {
+    config: Arc<Config>,
+    monitor: Monitor,
+    bank: Bank,
+    profile: buyers::Profile,
+    staged: Option<Staged>,
+}
+
+/// What exists once the sale is staged.
+struct Staged {
+    history: History,
+    buyers: Buyers,
+    buyer_hosts: Vec<Host>,
+}
+
+impl Production for Sale {
+    fn stage(&mut self, history: &History) -> BoxFuture<Result<(), String>> {
+        add_redis(&self.monitor);
+        add_bank(&self.bank, &self.monitor);
+        for service in Service::ALL {
+            for instance in 1..=self.config.topology.instances(*service) {
+                add_service(*service, instance, &self.config);
+            }
+        }
+        let monitor = self.monitor.clone();
+        history.observe(Box::new(move |operation| monitor.on_operation(operation)));
+        let buyers = Buyers::new(Arc::clone(&self.config), history.clone(), self.profile.clone());
+        let buyer_hosts = add_buyer_hosts(&self.config.topology);
+        self.staged = Some(Staged { history: history.clone(), buyers, buyer_hosts });
+        let config = Arc::clone(&self.config);
+        Box::pin(async move { open_sale(&config).await })
+    }
+
+    fn customer(&self, journey: &str, number: u64, patience: Option<Duration>) -> (Host, BoxFuture<()>) {
+        let staged = self.staged();
+        let host = staged.buyer_hosts[number as usize % staged.buyer_hosts.len()];
+        let buyers = staged.buyers.clone();
+        let customer: BoxFuture<()> = match journey {
+            "query" => Box::pin(buyers.journey_query(number, patience)),
+            _ => Box::pin(buyers.journey_buy(number, patience)),
+        };
+        (host, customer)
+    }
+
+    fn at_rest(&self) -> bool {
+        self.monitor.at_rest()
+    }
+
+    /// An operator replays the dead letters.
+    fn wind_up(&self) -> BoxFuture<()> {
+        let letters = self.monitor.dead_letters();
+        let topology = self.config.topology.clone();
+        Box::pin(async move {
+            if letters > 0 {
+                // A refusal shows by the letters that are left: the liveness invariant looks at them.
+                let client = wire::http::Client::default();
+                for address in topology.addresses(Service::Payment) {
+                    if replay_dead_letters(&client, &address).await {
+                        break;
+                    }
+                }
+            }
+        })
+    }
+
+    fn conclude(&mut self) -> Conclusion {
+        let staged = self.staged();
+        let invariants = self.monitor.conclude(&staged.history);
+        let tables = self.monitor.with_facts(|facts| summary::tables(&self.config, facts, &staged.buyers));
+        Conclusion { invariants, tables }
+    }
+}
+
+impl Sale {
+    fn staged(&self) -> &Staged {
+        self.staged.as_ref().expect("the harness stages a production before it uses it")
+    }
+}
+
+/// Redis keeps its data in memory only: a crash of its host loses everything.
+fn add_redis(monitor: &Monitor) {
+    let monitor = monitor.clone();
+    host::add(REDIS, move || {
+        let monitor = monitor.clone();
+        let observer: Observer = Arc::new(move |changes: &Changes<'_>| {
+            monitor.on_store(changes.iter().map(|(key, value)| (key, value.map_or(Stored::Gone, stored))));
+        });
+        let options =
+            redis_middleware::Options { observer: Some(observer), seed: world::rand::u64(), ..Default::default() };
+        let server = Server::new(options);
+        async move {
+            server.listen("0.0.0.0:6379").await.expect("the port of a fresh host is free");
+        }
+    });
+}
+
+fn stored(value: &Value) -> Stored<'_> {
+    match value {
+        Value::Hash(hash) => Stored::Hash(hash.iter().map(|(field, value)| (&**field, &**value)).collect()),
+        Value::SortedSet(set) => Stored::Members(set.len()),
+        Value::List(list) => Stored::Members(list.len()),
+        Value::Set(set) => Stored::Members(set.len()),
+        Value::String(_) => Stored::Members(1),
+    }
+}
+
+fn add_bank(bank: &Bank, monitor: &Monitor) {
+    let monitor = monitor.clone();
+    bank.ledger().observe(Box::new(move |entry: &Entry, _| {
+        let movement = match &entry.kind {
+            EntryKind::Captured => Movement::Captured(entry.amount_fen),
+            EntryKind::Refunded { .. } => Movement::Refunded(entry.amount_fen),
+            EntryKind::RefundRefused { refusal: Refusal::RefundExceedsCapture | Refusal::NotCaptured, .. } => {
+                Movement::ExcessRefund(entry.amount_fen)
+            }
+            EntryKind::Created | EntryKind::Closed | EntryKind::RefundRefused { .. } => return,
+        };
+        monitor.on_movement(&entry.merchant_ref, movement);
+    }));
+    let bank = bank.clone();
+    host::add(BANK, move || {
+        let bank = bank.clone();
+        async move {
+            bank.run("0.0.0.0:80").await.expect("the port of a fresh host is free");
+        }
+    });
+}
+
+fn add_service(service: Service, instance: usize, config: &Arc<Config>) {
+    let config = Arc::clone(config);
+    host::add(&Topology::host(service, instance), move || {
+        let config = Arc::clone(&config);
+        let services = async move {
+            match service {
+                Service::Gateway => services::gateway::run(config, instance).await,
+                Service::Order => services::order::run(config, instance).await,
+                Service::Inventory => services::inventory::run(config, instance).await,
+                Service::Seat => services::seat::run(config, instance).await,
+                Service::Payment => services::payment::run(config, instance).await,
+                Service::Ticketing => services::ticketing::run(config, instance).await,
+            }
+        };
+        services
+    });
+}
+
+/// The hosts that buyers act from: far away, on the internet.
+fn add_buyer_hosts(topology: &Topology) -> Vec<Host> {
+    let names = topology.hosts(Service::Gateway).into_iter().chain([BANK.to_owned()]);
+    let reached: Vec<Host> = names.filter_map(|name| host::find(&name)).collect();
+    let internet = Latency::internet();
+    let hosts: Vec<Host> =
+        (1..=BUYER_HOSTS).map(|number| host::add(&format!("buyers-{number}"), || async {})).collect();
+    for (buyers, server) in hosts.iter().flat_map(|buyers| reached.iter().map(move |server| (*buyers, *server))) {
+        net::set_latency(buyers, server, &internet);
+    }
+    hosts
+}
+
+/// Writes the stock and the seats; waits for Redis to come up.
+async fn open_sale(config: &Config) -> Result<(), String> {
+    let mut redis = wire::redis::Client::new(&config.topology.redis, wire::redis::Options::default());
+    let mut last = String::new();
+    for _ in 0..OPENING_TRIES {
+        match ticketing::open_sale(&mut redis, &config.sale).await {
+            Ok(()) => return Ok(()),
+            Err(error) => last = error.to_string(),
+        }
+        time::sleep(Duration::from_secs(1)).await;
+    }
+    Err(format!("the sale cannot be opened: {last}"))
+}
+
+/// True when an instance of the payment service has taken the order.
+async fn replay_dead_letters(client: &wire::http::Client, address: &str) -> bool {
+    let replayed: Result<Replayed, _> =
+        client.post_json(address, "/internal/dead-letters/replay", &(), OPERATOR_PATIENCE).await;
+    replayed.is_ok()
+}

@@ -1,0 +1,124 @@
+//! The promises of the scenarios: they hold over many seeds, every planted mistake is found by its scenario, and
+//! the same seed gives the same run.
+
+use std::collections::BTreeSet;
+use std::sync::OnceLock;
+
+use harness::rehearsal::{self, Played, Request};
+use harness::system::System;
+use harness::systems::ticketing::Ticketing;
+use record::result::{RunResult, Verdict};
+use scenarios::{Size, Vocabulary, catalogue};
+use world::sim::Progress;
+
+/// Seeds that a scenario must hold on here, at hunting size.
+const SEEDS: u64 = 40;
+/// A planted mistake must be found within so many seeds.
+const SEEDS_TO_FIND: u64 = 20;
+
+fn play(scenario: &str, size: Size, seed: u64, mutants: &[&str], overrides: &[(&str, &str)]) -> Played {
+    static SYSTEM: OnceLock<Ticketing> = OnceLock::new();
+    let system = SYSTEM.get_or_init(Ticketing::default);
+    let vocabulary = Vocabulary { systems: vec![system.vocabulary()] };
+    let source = catalogue::find(scenario).unwrap_or_else(|error| panic!("{error}"));
+    let overrides: Vec<_> = overrides.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    let scenario = scenarios::parse(&source.file, &source.text, &vocabulary, size, &overrides)
+        .unwrap_or_else(|error| panic!("{error}"));
+    let mutants = mutants.iter().map(|name| (*name).to_owned()).collect();
+    let request = Request { scenario, seed, mutants, trace: 0..0 };
+    rehearsal::play(system, &request, Progress::default()).unwrap_or_else(|error| panic!("seed {seed}: {error}"))
+}
+
+fn violations(result: &RunResult) -> Vec<String> {
+    let broken = result.invariants.iter().filter(|invariant| !invariant.held);
+    broken.map(|invariant| format!("{}: {:?}", invariant.name, invariant.first_violation)).collect()
+}
+
+fn holds_on_many_seeds(scenario: &str) {
+    for seed in 0..SEEDS {
+        let result = play(scenario, Size::Hunt, seed, &[], &[]).result;
+        assert_ne!(result.verdict, Verdict::Violated, "{scenario} --seed {seed}: {:#?}", violations(&result));
+        let unchecked: Vec<_> = result.invariants.iter().filter(|i| i.checks == 0).map(|i| &i.name).collect();
+        assert!(unchecked.is_empty(), "{scenario} --seed {seed}: never checked: {unchecked:?}");
+    }
+}
+
+#[test]
+fn peak_holds() {
+    holds_on_many_seeds("ticketing/peak");
+}
+
+#[test]
+fn payment_trouble_holds() {
+    holds_on_many_seeds("ticketing/payment-trouble");
+}
+
+#[test]
+fn inventory_crash_holds() {
+    holds_on_many_seeds("ticketing/inventory-crash");
+}
+
+/// Each mutant makes its own scenario fail, on one of the first seeds.
+#[test]
+fn every_mutant_is_found_by_its_scenario() {
+    let missed: Vec<&str> = Ticketing
+        .mutants()
+        .iter()
+        .filter(|mutant| {
+            !(1..=SEEDS_TO_FIND).any(|seed| {
+                let played = play(mutant.scenario, Size::Hunt, seed, &[mutant.name], &[]);
+                played.result.verdict == Verdict::Violated
+            })
+        })
+        .map(|mutant| mutant.name)
+        .collect();
+    assert!(missed.is_empty(), "no invariant notices these mistakes: {missed:?}");
+}
+
+#[test]
+fn every_mutant_names_a_shipped_scenario_and_is_unique() {
+    let names: BTreeSet<&str> = Ticketing::default().mutants().iter().map(|mutant| mutant.name).collect();
+    assert_eq!(names.len(), Ticketing::default().mutants().len());
+    for mutant in Ticketing::default().mutants() {
+        assert!(catalogue::ENTRIES.iter().any(|entry| entry.name == mutant.scenario), "{mutant:?}");
+        assert!(mutant.name.starts_with("ticketing."), "{mutant:?}");
+    }
+}
+
+#[test]
+fn a_seed_replays_to_the_bit() {
+    for entry in catalogue::ENTRIES {
+        let timeless = |seed| RunResult { wall_s: 0.0, ..play(entry.name, Size::Hunt, seed, &[], &[]).result };
+        assert_eq!(timeless(3), timeless(3), "{}", entry.name);
+        assert_ne!(timeless(3).fingerprint, timeless(4).fingerprint, "{}", entry.name);
+    }
+}
+
+/// The load reaches what the scenario promises, and demand exceeds stock.
+#[test]
+fn peak_is_a_peak_at_full_size() {
+    let result = play("ticketing/peak", Size::Full, 1, &[], &[]).result;
+    assert_eq!(result.verdict, Verdict::Held, "{:#?}", violations(&result));
+    let requests: u64 = result.operations.values().map(|o| o.ok + o.refused + o.failed + o.unknown).sum();
+    assert!(requests >= 60_000, "only {requests} requests");
+    assert!(result.operations["order.submit"].ok > 1_000, "{:?}", result.operations["order.submit"]);
+}
+
+/// Other settings, other trains: the promises do not depend on the shipped numbers.
+#[test]
+fn other_settings_hold_as_well() {
+    let settings: &[&[(&str, &str)]] = &[
+        &[("trains.count", "1"), ("seats.first", "0"), ("seats.second", "1")],
+        &[("trains.names", "ICE 1517"), ("date", "2017-05-01"), ("seats.second", "3")],
+        &[("queue.share", "1.0"), ("queue.max_per_second", "100000"), ("order.pay_within", "15s")],
+        &[("queue.cap", "5"), ("queue.max_wait", "2s")],
+        &[("ticketing.refusals", "0.5"), ("bank.timeout_after", "0.3"), ("bank.lost", "0.5")],
+        &[("buyers.abandon", "0.9"), ("buyers.cancel", "0.1"), ("buyers.pay_late", "0")],
+    ];
+    for overrides in settings {
+        for seed in 1..=3 {
+            let result = play("ticketing/peak", Size::Hunt, seed, &[], overrides).result;
+            assert_ne!(result.verdict, Verdict::Violated, "{overrides:?} seed {seed}: {:#?}", violations(&result));
+        }
+    }
+}

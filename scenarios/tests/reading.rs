@@ -1,0 +1,148 @@
+//! What a right scenario means: values, units, overrides, sizes.
+
+mod support;
+
+use std::time::Duration;
+
+use record::result::Verdict;
+use scenarios::{Expect, FaultKind, Percentile, Size, Value, catalogue, parse};
+use support::{FULL, vocabulary};
+
+fn seconds(s: u64) -> Duration {
+    Duration::from_secs(s)
+}
+
+#[test]
+fn a_full_scenario() {
+    let scenario = support::parse(FULL).unwrap();
+    assert_eq!((scenario.name.as_str(), scenario.system.as_str()), ("ticketing/full", "ticketing"));
+    assert_eq!((scenario.duration, scenario.settle), (seconds(90), seconds(60)));
+    let buy = &scenario.load["buy"];
+    assert_eq!(buy.rate.steps(), [(seconds(0), 50.0), (seconds(10), 2000.0), (seconds(30), 400.5)]);
+    assert_eq!(buy.patience, Some(seconds(20)));
+    assert_eq!(scenario.load["query"].rate.steps(), [(seconds(0), 3000.0)]);
+    assert_eq!(scenario.load["query"].patience, None);
+
+    let settings = &scenario.settings;
+    assert_eq!(settings.text("date"), "2017-04-01");
+    assert_eq!(settings.list("trains.names"), ["ICE 599", "IC 2376"]);
+    assert_eq!(settings.integer("seats.first"), 12);
+    assert_eq!(settings.integer("seats.second"), 80, "a default");
+    assert_eq!(settings.number("queue.share"), 0.05);
+    assert!(settings.flag("canary"));
+    assert_eq!(settings.duration("order.pay_within"), seconds(15));
+    assert_eq!(settings.duration("bank.latency"), Duration::from_millis(250));
+    assert_eq!(settings.file("timetable"), None);
+    assert_eq!(settings.iter().count(), vocabulary().systems[0].settings.len());
+
+    let faults: Vec<_> = scenario.faults.iter().map(|f| (f.at, f.for_, f.kind, f.on.len())).collect();
+    assert_eq!(
+        faults,
+        [(seconds(12), Some(seconds(20)), FaultKind::Crash, 2), (seconds(40), None, FaultKind::Crash, 1)]
+    );
+    let swarm = scenario.swarm.unwrap();
+    assert_eq!((swarm.faults, swarm.count_min, swarm.count_max), (vec![FaultKind::Crash], 0, 5));
+    let expect = Expect { verdict: Verdict::Violated, invariant: Some("zero-oversell".into()) };
+    assert_eq!(scenario.expect, Some(expect));
+    assert_eq!((scenario.limits.rto, scenario.limits.rpo), (Some(seconds(30)), Some(seconds(0))));
+    let limits = &scenario.limits.latency["order.submit"];
+    assert_eq!(limits.len(), 5);
+    assert_eq!(limits[&Percentile::P50], Duration::from_micros(500));
+}
+
+#[test]
+fn hunting_size_lays_hunt_over_the_rest() {
+    let scenario = parse("full.toml", FULL, &vocabulary(), Size::Hunt, &[]).unwrap();
+    assert_eq!((scenario.duration, scenario.settle), (seconds(20), seconds(30)));
+    assert_eq!(scenario.load["buy"].rate.steps(), [(seconds(0), 40.0)]);
+    assert_eq!(scenario.load["buy"].patience, Some(seconds(20)), "what [hunt] leaves out stays");
+    assert_eq!(scenario.load["query"].rate.peak(), 0.0);
+    assert_eq!(scenario.settings.integer("seats.first"), 3);
+    assert_eq!(scenario.settings.number("bank.forged"), 0.1);
+    assert_eq!(scenario.settings.duration("bank.latency"), Duration::from_millis(10));
+    assert_eq!(scenario.faults.len(), 1);
+    assert_eq!(scenario.faults[0].for_, Some(Duration::from_millis(1500)));
+}
+
+#[test]
+fn a_scenario_without_hunt_is_hunted_as_it_is() {
+    let text = &FULL[..FULL.find("[hunt]").unwrap()];
+    let full = parse("a", text, &vocabulary(), Size::Full, &[]).unwrap();
+    assert_eq!(parse("a", text, &vocabulary(), Size::Hunt, &[]).unwrap(), full);
+}
+
+#[test]
+fn overrides_win_over_file_and_hunt_and_are_written_as_people_write() {
+    let overrides = |pairs: &[(&str, &str)]| -> Vec<(String, String)> {
+        pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+    };
+    let pairs = overrides(&[
+        ("seats.first", "7"),
+        ("date", "2017-05-05"),
+        ("order.pay_within", "2m"),
+        ("bank.latency", "\"1ms\""),
+        ("queue.share", "1"),
+        ("canary", "false"),
+        ("trains.names", "ICE 1, ICE 2"),
+        ("timetable", "Cargo.toml"),
+    ]);
+    let scenario = parse("elsewhere/full.toml", FULL, &vocabulary(), Size::Hunt, &pairs).unwrap();
+    let settings = &scenario.settings;
+    assert_eq!(settings.integer("seats.first"), 7);
+    assert_eq!(settings.text("date"), "2017-05-05");
+    assert_eq!(settings.duration("order.pay_within"), seconds(120));
+    assert_eq!(settings.duration("bank.latency"), Duration::from_millis(1));
+    assert_eq!(settings.number("queue.share"), 1.0);
+    assert!(!settings.flag("canary"));
+    assert_eq!(settings.list("trains.names"), ["ICE 1", "ICE 2"]);
+    assert_eq!(
+        settings.file("timetable").unwrap().to_str(),
+        Some("Cargo.toml"),
+        "relative to the current folder"
+    );
+
+    let list = overrides(&[("trains.names", "[\"ICE 1, Sprinter\", \"ICE 2\"]")]);
+    let scenario = parse("a", FULL, &vocabulary(), Size::Full, &list).unwrap();
+    assert_eq!(scenario.settings.list("trains.names"), ["ICE 1, Sprinter", "ICE 2"]);
+}
+
+#[test]
+fn a_path_in_a_file_is_relative_to_the_file() {
+    let text = FULL.replacen("[settings]\n", "[settings]\ntimetable = \"support/mod.rs\"\n", 1);
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/full.toml");
+    let scenario = parse(file, &text, &vocabulary(), Size::Full, &[]).unwrap();
+    let path = scenario.settings.file("timetable").unwrap();
+    assert_eq!(path, std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/mod.rs")));
+}
+
+#[test]
+fn shipped_scenarios_are_right_at_both_sizes_and_have_a_tiny_hunt() {
+    for entry in catalogue::ENTRIES {
+        let read = |size| match parse(entry.file, entry.text, &vocabulary(), size, &[]) {
+            Ok(scenario) => scenario,
+            Err(error) => panic!("{error}"),
+        };
+        let (full, hunt) = (read(Size::Full), read(Size::Hunt));
+        assert_eq!(full.name, entry.name);
+        assert!(!full.about.is_empty());
+        assert!(full.limits.latency["order.submit"].contains_key(&Percentile::P95));
+        let arrivals = |scenario: &scenarios::Scenario| -> f64 {
+            scenario.load.values().map(|journey| journey.rate.arrivals(scenario.duration)).sum()
+        };
+        assert!(arrivals(&hunt) < 500.0 && arrivals(&full) > 10.0 * arrivals(&hunt), "{}", entry.name);
+    }
+}
+
+#[test]
+fn values_are_shown_as_they_are_written() {
+    let values = [
+        Value::Integer(5),
+        Value::Number(1.0),
+        Value::Duration(Duration::from_millis(1500)),
+        Value::Flag(true),
+        Value::Text("a \"b\"".into()),
+        Value::List(vec!["a".into(), "b".into()]),
+    ];
+    let shown: Vec<String> = values.iter().map(Value::to_string).collect();
+    assert_eq!(shown, ["5", "1.0", "\"1500ms\"", "true", "\"a \\\"b\\\"\"", "[\"a\", \"b\"]"]);
+}

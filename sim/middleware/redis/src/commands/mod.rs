@@ -1,0 +1,156 @@
+//! The table of commands, and what they all share. One file per data type.
+
+mod connection;
+mod glob;
+mod hashes;
+mod keys;
+mod lists;
+mod scan;
+mod scripts;
+mod server;
+mod sets;
+mod sorted_set_ranges;
+mod sorted_sets;
+mod strings;
+mod table;
+mod transactions;
+
+use wire::redis::reply::Writer;
+
+use crate::{
+    error::{Outcome, ReplyError, WRONG_TYPE},
+    keyspace::Keyspace,
+    session::Unit,
+};
+
+pub(crate) use server::VERSION;
+pub(crate) use table::TABLE;
+
+/// What a data command works on: all that one atomic unit sees of the server.
+#[derive(Debug, Default)]
+pub(crate) struct Database {
+    pub(crate) keyspace: Keyspace,
+    /// The clock, frozen at the start of the unit. Microseconds since the Unix epoch.
+    pub(crate) now_us: u64,
+    /// State of the generator behind `SPOP`, `SRANDMEMBER` and `RANDOMKEY`.
+    pub(crate) random: u64,
+}
+
+impl Database {
+    pub(crate) fn now_ms(&self) -> u64 {
+        self.now_us / 1000
+    }
+
+    /// A number below `bound`, drawn with SplitMix64: the same history of commands draws the same numbers.
+    pub(crate) fn draw(&mut self, bound: usize) -> usize {
+        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.random;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^= z >> 31;
+        // The product's upper half is below the bound; its bias is below 2^-32 for any real set.
+        ((u128::from(z) * bound as u128) >> 64) as usize
+    }
+}
+
+/// A data command while it runs.
+pub(crate) struct Context<'a> {
+    pub(crate) db: &'a mut Database,
+    pub(crate) reply: &'a mut Writer,
+}
+
+/// The arguments of a command, its name first. The table's arity guarantees how many there are at least.
+pub(crate) type Args<'a> = [&'a [u8]];
+
+/// How a command is run.
+#[derive(Clone, Copy)]
+pub(crate) enum Run {
+    /// It needs the data only.
+    Data(fn(&mut Context<'_>, &Args<'_>) -> Outcome),
+    /// It needs the connection or the server as well; scripts cannot call it.
+    Session(fn(&mut Unit<'_>, &Args<'_>) -> Outcome),
+}
+
+/// A command of the table.
+pub(crate) struct Command {
+    /// In lower case.
+    pub(crate) name: &'static str,
+    /// Number of arguments, the name included; negative: at least so many.
+    pub(crate) arity: i8,
+    pub(crate) writes: bool,
+    /// Places of the keys among the arguments: first, last (negative: from the end), step.
+    pub(crate) keys: (i8, i8, i8),
+    pub(crate) run: Run,
+}
+
+impl Command {
+    pub(crate) fn accepts(&self, arguments: usize) -> bool {
+        let arity = usize::from(self.arity.unsigned_abs());
+        if self.arity < 0 { arguments >= arity } else { arguments == arity }
+    }
+}
+
+/// Finds a command by its name in any case.
+pub(crate) fn find(name: &[u8]) -> Option<&'static Command> {
+    let mut lower = [0u8; 24];
+    let lower = lower.get_mut(..name.len())?;
+    lower.copy_from_slice(name);
+    lower.make_ascii_lowercase();
+    let index = TABLE.binary_search_by(|command| command.name.as_bytes().cmp(lower)).ok()?;
+    TABLE.get(index)
+}
+
+/// The error for a name that the table does not have.
+pub(crate) fn unknown(args: &Args<'_>) -> ReplyError {
+    let quoted = |bytes: &[u8]| {
+        let text: String = bytes.iter().take(128).map(|byte| char::from(*byte)).collect();
+        text.replace(['\r', '\n'], " ")
+    };
+    let mut message = format!(
+        "ERR unknown command '{}', with args beginning with: ",
+        quoted(args.first().copied().unwrap_or_default())
+    );
+    let mut length = 0;
+    for argument in args.iter().skip(1) {
+        if length >= 128 {
+            break;
+        }
+        let argument = format!("'{}' ", quoted(argument));
+        length += argument.len();
+        message.push_str(&argument);
+    }
+    ReplyError::new(message)
+}
+
+/// Is this argument the given keyword (which is in upper case)?
+pub(crate) fn is(argument: &[u8], keyword: &str) -> bool {
+    argument.eq_ignore_ascii_case(keyword.as_bytes())
+}
+
+/// Fails with WRONGTYPE when the key holds something else than `T`.
+pub(crate) fn check_type<T: crate::keyspace::Kind>(
+    keyspace: &Keyspace,
+    key: &[u8],
+) -> Outcome {
+    match keyspace.get(key) {
+        Some(value) if T::of(value).is_none() => Err(WRONG_TYPE),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_sorted_and_every_command_is_found() {
+        assert!(TABLE.is_sorted_by(|a, b| a.name < b.name));
+        for command in TABLE {
+            assert!(command.name.len() <= 24);
+            let found = find(command.name.to_ascii_uppercase().as_bytes()).expect("in the table");
+            assert_eq!(found.name, command.name);
+        }
+        assert!(find(b"nope").is_none());
+        assert!(find(&[b'x'; 1000]).is_none());
+    }
+}

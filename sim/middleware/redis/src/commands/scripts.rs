@@ -1,0 +1,82 @@
+//! `EVAL`, `EVALSHA`, their read-only forms, and `SCRIPT`.
+
+use crate::{
+    commands::{Args, is, server::{sync_option, wrong_subcommand}},
+    error::{Outcome, ReplyError, fixed},
+    number::integer,
+    scripting::{Digest, digest_from_hex, hex},
+    session::Unit,
+};
+
+const NO_SCRIPT: ReplyError = fixed("NOSCRIPT No matching script. Please use EVAL.");
+
+/// Splits `numkeys key… argument…`.
+fn keys_and_arguments<'a, 'b>(a: &'a Args<'b>) -> Result<(&'a Args<'b>, &'a Args<'b>), ReplyError> {
+    let count = integer(a[2])?;
+    let rest = &a[3..];
+    let count = usize::try_from(count).map_err(|_| fixed("ERR Number of keys can't be negative"))?;
+    rest.split_at_checked(count).ok_or(fixed("ERR Number of keys can't be greater than number of args"))
+}
+
+pub(super) fn eval(unit: &mut Unit<'_>, a: &Args<'_>) -> Outcome {
+    eval_source(unit, a, false)
+}
+
+pub(super) fn eval_ro(unit: &mut Unit<'_>, a: &Args<'_>) -> Outcome {
+    eval_source(unit, a, true)
+}
+
+fn eval_source(unit: &mut Unit<'_>, a: &Args<'_>, read_only: bool) -> Outcome {
+    let (keys, arguments) = keys_and_arguments(a)?;
+    let digest = unit.state.scripts.load(a[1])?;
+    run(unit, digest, keys, arguments, read_only)
+}
+
+pub(super) fn evalsha(unit: &mut Unit<'_>, a: &Args<'_>) -> Outcome {
+    eval_digest(unit, a, false)
+}
+
+pub(super) fn evalsha_ro(unit: &mut Unit<'_>, a: &Args<'_>) -> Outcome {
+    eval_digest(unit, a, true)
+}
+
+fn eval_digest(unit: &mut Unit<'_>, a: &Args<'_>, read_only: bool) -> Outcome {
+    // As Redis does: what cannot be a digest is answered before the keys are looked at.
+    if a[1].len() != 40 {
+        return Err(NO_SCRIPT);
+    }
+    let (keys, arguments) = keys_and_arguments(a)?;
+    let digest = digest_from_hex(a[1]).filter(|digest| unit.state.scripts.contains(digest)).ok_or(NO_SCRIPT)?;
+    run(unit, digest, keys, arguments, read_only)
+}
+
+fn run(unit: &mut Unit<'_>, digest: Digest, keys: &Args<'_>, arguments: &Args<'_>, read_only: bool) -> Outcome {
+    let state = &mut *unit.state;
+    state.scripts.run(&digest, keys, arguments, read_only, &mut state.db, unit.reply)
+}
+
+pub(super) fn script(unit: &mut Unit<'_>, a: &Args<'_>) -> Outcome {
+    match a {
+        [_, what, source] if is(what, "LOAD") => {
+            let digest = unit.state.scripts.load(source)?;
+            unit.reply.bulk(hex(&digest).as_bytes());
+        }
+        [_, what, digests @ ..] if is(what, "EXISTS") && !digests.is_empty() => {
+            unit.reply.array(digests.len());
+            for digest in digests {
+                let known = digest_from_hex(digest).is_some_and(|digest| unit.state.scripts.contains(&digest));
+                unit.reply.integer(i64::from(known));
+            }
+        }
+        [_, what, option @ ..] if is(what, "FLUSH") => {
+            sync_option(option).map_err(|_| fixed("ERR SCRIPT FLUSH only support SYNC|ASYNC option"))?;
+            unit.state.scripts.flush();
+            unit.reply.ok();
+        }
+        [_, what] if is(what, "KILL") => {
+            return Err(fixed("NOTBUSY No scripts in execution right now."));
+        }
+        _ => return Err(wrong_subcommand(a, &["load", "exists", "flush", "kill"])),
+    }
+    Ok(())
+}

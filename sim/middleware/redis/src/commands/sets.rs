@@ -1,0 +1,247 @@
+//! Commands on sets.
+
+use crate::{
+    commands::{Args, Context, check_type, is},
+    error::{NOT_INTEGER, OUT_OF_RANGE_POSITIVE, Outcome, ReplyError, SYNTAX, fixed},
+    keyspace::{Blob, Expiry, Set, Value},
+    number::{integer, parse_i64},
+};
+
+pub(super) fn sadd(c: &mut Context<'_>, a: &Args<'_>) -> Outcome {
+    let added = c.db.keyspace.edit_or_create(a[1], |set: &mut Set| {
+        let mut added = 0;
+        for member in &a[2..] {
+            if !set.contains(*member) {
+                set.insert(Blob::from(*member));
+                added += 1;
+            }
+        }
+        (added, added > 0)
+    })?;
+    c.reply.count(added);
+    Ok(())
+}
+
+pub(super) fn srem(c: &mut Context<'_>, a: &Args<'_>) -> Outcome {
+    let removed = c.db.keyspace.edit(a[1], |set: &mut Set| {
+        let removed = a[2..].iter().filter(|member| set.swap_remove(**member)).count();
+        (removed, removed > 0)
+    })?;
+    c.reply.count(removed.unwrap_or(0));
+    Ok(())
+}
+
+pub(super) fn scard(c: &mut Context<'_>, a: &Args<'_>) -> Outcome {
+    let length = c.db.keyspace.read::<Set>(a[1])?.map_or(0, Set::len);
+    c.reply.count(length);
+    Ok(())
+}
+
+pub(super) fn sismember(c: &mut Context<'_>, a: &Args<'_>) -> Outcome {
+    let found = c.db.keyspace.read::<Set>(a[1])?.is_some_and(|set| set.contains(a[2]));
+    c.reply.integer(i64::from(found));
+    Ok(())
+}
+
+pub(super) fn smismember(c: &mut Context<'_>, a: &Args<'_>) -> Outcome {
+    let set = c.db.keyspace.read::<Set>(a[1])?;
+    c.reply.array(a.len() - 2);
+    for member in &a[2..] {
+        c.reply.integer(i64::from(set.is_some_and(|set| set.contains(*member))));
+    }
+    Ok(())
+}
+
+pub(super) fn smembers(c: &mut Context<'_>, a: &Args<'_>) -> Outcome {
+    let set = c.db.keyspace.read::<Set>(a[1])?;
+    c.reply.set(set.map_or(0, Set::len));
+    for member in set.into_iter().flatten() {
+        c.reply.bulk(member);
+    }
+    Ok(())
+}
+
+pub(super) fn smove(c: &mut Context<'_>, a: &Args<'_>) -> Outcome {
+    let (source, destination, member) = (a[1], a[2], a[3]);
+    let found = match c.db.keyspace.read::<Set>(source)? {
+        None => {
+            c.reply.integer(0);
+            return Ok(());
+        }
+        Some(set) => set.contains(member),
+    };
+    check_type::<Set>(&c.db.keyspace, destination)?;
+    if found && source != destination {
+        c.db.keyspace.edit(source, |set: &mut Set| ((), set.swap_remove(member)))?;
+        c.db.keyspace.edit_or_create(destination, |set: &mut Set| ((), set.insert(Blob::from(member))))?;
+    }
+    c.reply.integer(i64::from(found));
+    Ok(())
+}
+
+pub(super) fn spop(c: &mut Context<'_>, a: &Args<'_>) -> Outcome {
+    let count = match a {
+        [_, _] => None,
+        [_, _, count] => {
+            let count = parse_i64(count).and_then(|count| usize::try_from(count).ok());
+            Some(count.ok_or(OUT_OF_RANGE_POSITIVE)?)
+        }
+        _ => return Err(SYNTAX),
+    };
+    let length = c.db.keyspace.read::<Set>(a[1])?.map_or(0, Set::len);
+    let wanted = count.unwrap_or(1).min(length);
+    let draws: Vec<usize> = (0..wanted).map(|taken| c.db.draw(length - taken)).collect();
+    let popped = c.db.keyspace.edit(a[1], |set: &mut Set| {
+        let popped: Vec<Blob> = draws.iter().filter_map(|index| set.swap_remove_index(*index)).collect();
+        let changed = !popped.is_empty();
+        (popped, changed)
+    })?;
+    let popped = popped.unwrap_or_default();
+    if count.is_some() {
+        c.reply.set(popped.len());
+        for member in &popped {
+            c.reply.bulk(member);
+        }
+    } else {
+        c.reply.bulk_or_null(popped.first().map(|member| &**member));
+    }
+    Ok(())
+}
+
+/// `SRANDMEMBER key [count]`: a negative count may name a member several times.
+pub(super) fn srandmember(c: &mut Context<'_>, a: &Args<'_>) -> Outcome {
+    let count = match a {
+        [_, _] => None,
+        [_, _, count] => Some(integer(count)?),
+        _ => return Err(SYNTAX),
+    };
+    let length = c.db.keyspace.read::<Set>(a[1])?.map_or(0, Set::len);
+    let wanted = usize::try_from(count.unwrap_or(1).unsigned_abs()).unwrap_or(usize::MAX);
+    if wanted > isize::MAX as usize / 2 {
+        return Err(NOT_INTEGER);
+    }
+    let chosen: Vec<usize> = match count {
+        _ if length == 0 => Vec::new(),
+        Some(count) if count < 0 => (0..wanted).map(|_| c.db.draw(length)).collect(),
+        _ => {
+            // The first steps of a Fisher–Yates shuffle.
+            let mut places: Vec<usize> = (0..length).collect();
+            for step in 0..wanted.min(length) {
+                let other = step + c.db.draw(length - step);
+                places.swap(step, other);
+            }
+            places.truncate(wanted);
+            places
+        }
+    };
+    let set = c.db.keyspace.read::<Set>(a[1])?;
+    let members = chosen.iter().filter_map(|index| set.and_then(|set| set.get_index(*index)));
+    if count.is_some() {
+        c.reply.array(chosen.len());
+        for member in members {
+            c.reply.bulk(member);
+        }
+    } else {
+        c.reply.bulk_or_null(members.map(|member| &**member).next());
+    }
+    Ok(())
+}
+
+#[derive(Clone, Copy)]
+enum Operation {
+    Union,
+    Intersection,
+    Difference,
+}
+
+/// Computes over sets; fails when any key holds something else.
+fn combine(c: &Context<'_>, keys: &[&[u8]], operation: Operation) -> Result<Set, ReplyError> {
+    let sets = keys.iter().map(|key| c.db.keyspace.read::<Set>(key)).collect::<Result<Vec<_>, _>>()?;
+    let Some((first, others)) = sets.split_first() else { return Ok(Set::new()) };
+    let mut result = Set::new();
+    match operation {
+        Operation::Union => {
+            for set in sets.iter().flatten() {
+                result.extend(set.iter().cloned());
+            }
+        }
+        Operation::Intersection => {
+            let in_all = |member: &&Blob| others.iter().all(|set| set.is_some_and(|set| set.contains(*member)));
+            result.extend(first.iter().flat_map(|set| set.iter()).filter(in_all).cloned());
+        }
+        Operation::Difference => {
+            let in_none = |member: &&Blob| !others.iter().flatten().any(|set| set.contains(*member));
+            result.extend(first.iter().flat_map(|set| set.iter()).filter(in_none).cloned());
+        }
+    }
+    Ok(result)
+}
+
+fn reply_combined(c: &mut Context<'_>, a: &Args<'_>, operation: Operation) -> Outcome {
+    let result = combine(c, &a[1..], operation)?;
+    c.reply.set(result.len());
+    for member in &result {
+        c.reply.bulk(member);
+    }
+    Ok(())
+}
+
+fn store_combined(c: &mut Context<'_>, a: &Args<'_>, operation: Operation) -> Outcome {
+    let result = combine(c, &a[2..], operation)?;
+    let length = result.len();
+    if length == 0 {
+        c.db.keyspace.remove(a[1]);
+    } else {
+        c.db.keyspace.set(a[1], Value::Set(result), Expiry::Never);
+    }
+    c.reply.count(length);
+    Ok(())
+}
+
+pub(super) fn sunion(c: &mut Context<'_>, a: &Args<'_>) -> Outcome {
+    reply_combined(c, a, Operation::Union)
+}
+
+pub(super) fn sinter(c: &mut Context<'_>, a: &Args<'_>) -> Outcome {
+    reply_combined(c, a, Operation::Intersection)
+}
+
+pub(super) fn sdiff(c: &mut Context<'_>, a: &Args<'_>) -> Outcome {
+    reply_combined(c, a, Operation::Difference)
+}
+
+pub(super) fn sunionstore(c: &mut Context<'_>, a: &Args<'_>) -> Outcome {
+    store_combined(c, a, Operation::Union)
+}
+
+pub(super) fn sinterstore(c: &mut Context<'_>, a: &Args<'_>) -> Outcome {
+    store_combined(c, a, Operation::Intersection)
+}
+
+pub(super) fn sdiffstore(c: &mut Context<'_>, a: &Args<'_>) -> Outcome {
+    store_combined(c, a, Operation::Difference)
+}
+
+/// `SINTERCARD numkeys key… [LIMIT limit]`.
+pub(super) fn sintercard(c: &mut Context<'_>, a: &Args<'_>) -> Outcome {
+    let positive = fixed("ERR numkeys should be greater than 0");
+    let count = parse_i64(a[1]).and_then(|count| usize::try_from(count).ok()).filter(|count| *count > 0);
+    let count = count.ok_or(positive)?;
+    let keys = a
+        .get(2..)
+        .and_then(|rest| rest.get(..count))
+        .ok_or(fixed("ERR Number of keys can't be greater than number of args"))?;
+    let mut limit = usize::MAX;
+    let mut options = a[2 + count..].iter();
+    while let Some(option) = options.next() {
+        let (true, Some(argument)) = (is(option, "LIMIT"), options.next()) else { return Err(SYNTAX) };
+        let given = parse_i64(argument).and_then(|limit| usize::try_from(limit).ok());
+        limit = match given.ok_or(fixed("ERR LIMIT can't be negative"))? {
+            0 => usize::MAX,
+            limit => limit,
+        };
+    }
+    let result = combine(c, keys, Operation::Intersection)?;
+    c.reply.count(result.len().min(limit));
+    Ok(())
+}

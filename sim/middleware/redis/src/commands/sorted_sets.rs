@@ -1,0 +1,234 @@
+//! Commands on single members of sorted sets, and those that take from either end.
+
+use crate::{
+    commands::{Args, Context, check_type, is},
+    error::{OUT_OF_RANGE_POSITIVE, Outcome, ReplyError, SYNTAX, fixed},
+    keyspace::Blob,
+    number::{float, parse_i64},
+    sorted_set::SortedSet,
+};
+use wire::redis::reply::Protocol;
+
+/// The options of `ZADD`.
+#[derive(Debug, Clone, Copy, Default)]
+struct AddOptions {
+    only_new: bool,
+    only_existing: bool,
+    only_greater: bool,
+    only_less: bool,
+    count_changed: bool,
+    increment: bool,
+}
+
+impl AddOptions {
+    /// Reads the options; returns them and the arguments that follow.
+    fn parse<'a>(arguments: &'a [&'a [u8]]) -> Result<(Self, &'a [&'a [u8]]), ReplyError> {
+        let mut options = Self::default();
+        let mut rest = arguments;
+        while let Some((option, after)) = rest.split_first() {
+            let place = if is(option, "NX") {
+                &mut options.only_new
+            } else if is(option, "XX") {
+                &mut options.only_existing
+            } else if is(option, "GT") {
+                &mut options.only_greater
+            } else if is(option, "LT") {
+                &mut options.only_less
+            } else if is(option, "CH") {
+                &mut options.count_changed
+            } else if is(option, "INCR") {
+                &mut options.increment
+            } else {
+                break;
+            };
+            *place = true;
+            rest = after;
+        }
+        if rest.is_empty() || !rest.len().is_multiple_of(2) {
+            return Err(SYNTAX);
+        }
+        if options.only_new && options.only_existing {
+            return Err(fixed("ERR XX and NX options at the same time are not compatible"));
+        }
+        if (options.only_greater && (options.only_new || options.only_less))
+            || (options.only_less && options.only_new)
+        {
+            return Err(fixed("ERR GT, LT, and/or NX options at the same time are not compatible"));
+        }
+        if options.increment && rest.len() > 2 {
+            return Err(fixed("ERR INCR option supports a single increment-element pair"));
+        }
+        Ok((options, rest))
+    }
+}
+
+/// What adding one member did.
+enum Added {
+    Nothing,
+    New(f64),
+    Updated(f64),
+    Unchanged(f64),
+}
+
+fn add(set: &mut SortedSet, member: &[u8], given: f64, options: AddOptions) -> Result<Added, ReplyError> {
+    let Some(current) = set.score(member) else {
+        if options.only_existing {
+            return Ok(Added::Nothing);
+        }
+        set.insert(member, given);
+        return Ok(Added::New(given));
+    };
+    if options.only_new {
+        return Ok(Added::Nothing);
+    }
+    let score = if options.increment { current + given } else { given };
+    if score.is_nan() {
+        return Err(fixed("ERR resulting score is not a number (NaN)"));
+    }
+    if (options.only_less && score >= current) || (options.only_greater && score <= current) {
+        return Ok(Added::Nothing);
+    }
+    if score == current {
+        return Ok(Added::Unchanged(score));
+    }
+    set.insert(member, score);
+    Ok(Added::Updated(score))
+}
+
+fn zadd_with(c: &mut Context<'_>, key: &[u8], options: AddOptions, pairs: &[&[u8]]) -> Outcome {
+    let pairs: Vec<(f64, &[u8])> = pairs
+        .chunks_exact(2)
+        .map(|pair| Ok((float(pair[0])?, pair[1])))
+        .collect::<Result<_, ReplyError>>()?;
+    check_type::<SortedSet>(&c.db.keyspace, key)?;
+    let (mut added, mut updated, mut score) = (0, 0, None);
+    c.db.keyspace.edit_or_create(key, |set: &mut SortedSet| {
+        let mut changed = false;
+        for (given, member) in &pairs {
+            match add(set, member, *given, options) {
+                Err(error) => return (Err(error), changed),
+                Ok(Added::Nothing) => score = None,
+                Ok(Added::New(new)) => {
+                    added += 1;
+                    changed = true;
+                    score = Some(new);
+                }
+                Ok(Added::Updated(new)) => {
+                    updated += 1;
+                    changed = true;
+                    score = Some(new);
+                }
+                Ok(Added::Unchanged(same)) => score = Some(same),
+            }
+        }
+        (Ok(()), changed)
+    })??;
+    match (options.increment, score) {
+        (true, Some(score)) => c.reply.double(score),
+        (true, None) => c.reply.null(),
+        (false, _) => c.reply.count(if options.count_changed { added + updated } else { added }),
+    }
+    Ok(())
+}
+
+pub(super) fn zadd(c: &mut Context<'_>, a: &Args<'_>) -> Outcome {
+    let (options, pairs) = AddOptions::parse(&a[2..])?;
+    zadd_with(c, a[1], options, pairs)
+}
+
+pub(super) fn zincrby(c: &mut Context<'_>, a: &Args<'_>) -> Outcome {
+    zadd_with(c, a[1], AddOptions { increment: true, ..AddOptions::default() }, &a[2..])
+}
+
+pub(super) fn zrem(c: &mut Context<'_>, a: &Args<'_>) -> Outcome {
+    let removed = c.db.keyspace.edit(a[1], |set: &mut SortedSet| {
+        let removed = a[2..].iter().filter(|member| set.remove(member).is_some()).count();
+        (removed, removed > 0)
+    })?;
+    c.reply.count(removed.unwrap_or(0));
+    Ok(())
+}
+
+pub(super) fn zcard(c: &mut Context<'_>, a: &Args<'_>) -> Outcome {
+    let length = c.db.keyspace.read::<SortedSet>(a[1])?.map_or(0, SortedSet::len);
+    c.reply.count(length);
+    Ok(())
+}
+
+pub(super) fn zscore(c: &mut Context<'_>, a: &Args<'_>) -> Outcome {
+    match c.db.keyspace.read::<SortedSet>(a[1])?.and_then(|set| set.score(a[2])) {
+        Some(score) => c.reply.double(score),
+        None => c.reply.null(),
+    }
+    Ok(())
+}
+
+pub(super) fn zmscore(c: &mut Context<'_>, a: &Args<'_>) -> Outcome {
+    let set = c.db.keyspace.read::<SortedSet>(a[1])?;
+    c.reply.array(a.len() - 2);
+    for member in &a[2..] {
+        match set.and_then(|set| set.score(member)) {
+            Some(score) => c.reply.double(score),
+            None => c.reply.null(),
+        }
+    }
+    Ok(())
+}
+
+fn rank(c: &mut Context<'_>, a: &Args<'_>, reverse: bool) -> Outcome {
+    let set = c.db.keyspace.read::<SortedSet>(a[1])?;
+    let rank = set.and_then(|set| {
+        let rank = set.rank(a[2])?;
+        Some(if reverse { set.len() - 1 - rank } else { rank })
+    });
+    match rank {
+        Some(rank) => c.reply.count(rank),
+        None => c.reply.null(),
+    }
+    Ok(())
+}
+
+pub(super) fn zrank(c: &mut Context<'_>, a: &Args<'_>) -> Outcome {
+    rank(c, a, false)
+}
+
+pub(super) fn zrevrank(c: &mut Context<'_>, a: &Args<'_>) -> Outcome {
+    rank(c, a, true)
+}
+
+fn pop(c: &mut Context<'_>, a: &Args<'_>, highest: bool) -> Outcome {
+    let count = match a {
+        [_, _] => None,
+        [_, _, count] => {
+            let count = parse_i64(count).and_then(|count| usize::try_from(count).ok());
+            Some(count.ok_or(OUT_OF_RANGE_POSITIVE)?)
+        }
+        _ => return Err(SYNTAX),
+    };
+    let popped = c.db.keyspace.edit(a[1], |set: &mut SortedSet| {
+        let wanted = count.unwrap_or(1).min(set.len());
+        let popped: Vec<(Blob, f64)> = (0..wanted).filter_map(|_| set.pop(highest)).collect();
+        let changed = !popped.is_empty();
+        (popped, changed)
+    })?;
+    let popped = popped.unwrap_or_default();
+    // With a count, RESP3 nests a pair per member.
+    let nested = count.is_some() && c.reply.protocol() == Protocol::Resp3;
+    c.reply.array(if nested { popped.len() } else { popped.len() * 2 });
+    for (member, score) in &popped {
+        if nested {
+            c.reply.array(2);
+        }
+        c.reply.bulk(member);
+        c.reply.double(*score);
+    }
+    Ok(())
+}
+
+pub(super) fn zpopmin(c: &mut Context<'_>, a: &Args<'_>) -> Outcome {
+    pop(c, a, false)
+}
+
+pub(super) fn zpopmax(c: &mut Context<'_>, a: &Args<'_>) -> Outcome {
+    pop(c, a, true)
+}

@@ -1,0 +1,330 @@
+//! The keys and their values, when they expire, who watches them, and what changed.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::Arc,
+};
+
+use indexmap::{IndexMap, IndexSet};
+
+use crate::{
+    error::{ReplyError, WRONG_TYPE},
+    sorted_set::SortedSet,
+};
+
+/// Bytes that several owners share: keys, fields, members, elements.
+pub type Blob = Arc<[u8]>;
+
+/// A hash: fields in the order in which they came (a deletion moves the last field into the gap).
+pub type Hash = IndexMap<Blob, Blob>;
+/// A list, left end first.
+pub type List = VecDeque<Blob>;
+/// A set: members in the order in which they came (a deletion moves the last member into the gap).
+pub type Set = IndexSet<Blob>;
+
+/// A value. Aggregates are never empty: the key goes with the last element.
+#[derive(Debug, Clone)]
+pub enum Value {
+    /// A string of bytes.
+    String(Vec<u8>),
+    /// Fields with values.
+    Hash(Hash),
+    /// A list.
+    List(List),
+    /// A set.
+    Set(Set),
+    /// A sorted set.
+    SortedSet(SortedSet),
+}
+
+impl Value {
+    /// The name of the type, as the `TYPE` command gives it.
+    pub fn type_name(&self) -> &'static str {
+        match self {
+            Value::String(_) => "string",
+            Value::Hash(_) => "hash",
+            Value::List(_) => "list",
+            Value::Set(_) => "set",
+            Value::SortedSet(_) => "zset",
+        }
+    }
+
+    /// The bytes, if it is a string.
+    pub fn as_string(&self) -> Option<&[u8]> {
+        if let Value::String(bytes) = self { Some(bytes) } else { None }
+    }
+
+    /// The fields, if it is a hash.
+    pub fn as_hash(&self) -> Option<&Hash> {
+        Hash::of(self)
+    }
+
+    /// The list, if it is one.
+    pub fn as_list(&self) -> Option<&List> {
+        List::of(self)
+    }
+
+    /// The set, if it is one.
+    pub fn as_set(&self) -> Option<&Set> {
+        Set::of(self)
+    }
+
+    /// The sorted set, if it is one.
+    pub fn as_sorted_set(&self) -> Option<&SortedSet> {
+        SortedSet::of(self)
+    }
+}
+
+/// A type of value that a command works on.
+pub(crate) trait Kind: Default {
+    fn of(value: &Value) -> Option<&Self>;
+    fn of_mut(value: &mut Value) -> Option<&mut Self>;
+    fn wrap(self) -> Value;
+    /// Does the key go when the value is in this state?
+    fn is_gone(&self) -> bool;
+}
+
+macro_rules! kind {
+    ($type:ty, $variant:ident, $is_gone:expr) => {
+        impl Kind for $type {
+            fn of(value: &Value) -> Option<&Self> {
+                if let Value::$variant(inner) = value { Some(inner) } else { None }
+            }
+            fn of_mut(value: &mut Value) -> Option<&mut Self> {
+                if let Value::$variant(inner) = value { Some(inner) } else { None }
+            }
+            fn wrap(self) -> Value {
+                Value::$variant(self)
+            }
+            fn is_gone(&self) -> bool {
+                let is_gone: fn(&$type) -> bool = $is_gone;
+                is_gone(self)
+            }
+        }
+    };
+}
+
+kind!(Vec<u8>, String, |_| false);
+kind!(Hash, Hash, Hash::is_empty);
+kind!(List, List, List::is_empty);
+kind!(Set, Set, Set::is_empty);
+kind!(SortedSet, SortedSet, SortedSet::is_empty);
+
+/// What becomes of a key's expiry when its value is replaced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Expiry {
+    Keep,
+    Never,
+    /// Milliseconds since the Unix epoch.
+    At(u64),
+}
+
+#[derive(Debug)]
+struct Entry {
+    value: Value,
+    expires_ms: Option<u64>,
+}
+
+#[derive(Debug)]
+struct Watch {
+    watchers: usize,
+    version: u64,
+}
+
+/// All keys with their values.
+#[derive(Debug, Default)]
+pub struct Keyspace {
+    entries: IndexMap<Blob, Entry>,
+    /// Every key that expires, soonest first. Invariant: one element per entry with an `expires_ms`.
+    expiries: BTreeSet<(u64, Blob)>,
+    /// Versions of the keys that at least one connection watches.
+    watched: BTreeMap<Blob, Watch>,
+    /// Keys that changed since the observer was told last.
+    changed: IndexSet<Blob>,
+    pub(crate) record_changes: bool,
+}
+
+impl Keyspace {
+    /// The value of a key. A key whose time has come is still seen here until it is removed, which happens before
+    /// the next command at the latest.
+    pub fn get(&self, key: &[u8]) -> Option<&Value> {
+        self.entries.get(key).map(|entry| &entry.value)
+    }
+
+    /// When a key expires, in milliseconds since the Unix epoch.
+    pub fn expires_ms(&self, key: &[u8]) -> Option<u64> {
+        self.entries.get(key).and_then(|entry| entry.expires_ms)
+    }
+
+    /// Number of keys.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Are there no keys?
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// All keys with their values, in an order that depends only on the history of commands.
+    pub fn iter(&self) -> impl Iterator<Item = (&[u8], &Value)> {
+        self.entries.iter().map(|(key, entry)| (&**key, &entry.value))
+    }
+
+    /// The key at a position: what a cursor or a random choice points at.
+    pub(crate) fn at(&self, index: usize) -> Option<(&Blob, &Value)> {
+        self.entries.get_index(index).map(|(key, entry)| (key, &entry.value))
+    }
+
+    /// The value of a key as one type, for a command that only reads.
+    pub(crate) fn read<T: Kind>(&self, key: &[u8]) -> Result<Option<&T>, ReplyError> {
+        match self.get(key) {
+            None => Ok(None),
+            Some(value) => T::of(value).map(Some).ok_or(WRONG_TYPE),
+        }
+    }
+
+    /// Edits a value that exists (`None` otherwise). `edit` says what came out and whether anything changed.
+    pub(crate) fn edit<T: Kind, R>(
+        &mut self,
+        key: &[u8],
+        edit: impl FnOnce(&mut T) -> (R, bool),
+    ) -> Result<Option<R>, ReplyError> {
+        let Some(entry) = self.entries.get_mut(key) else { return Ok(None) };
+        let value = T::of_mut(&mut entry.value).ok_or(WRONG_TYPE)?;
+        let (result, changed) = edit(value);
+        if value.is_gone() {
+            self.remove(key);
+        } else if changed {
+            self.touch(key);
+        }
+        Ok(Some(result))
+    }
+
+    /// Edits a value, an empty one if there is none. `edit` says what came out and whether anything changed.
+    pub(crate) fn edit_or_create<T: Kind, R>(
+        &mut self,
+        key: &[u8],
+        edit: impl FnOnce(&mut T) -> (R, bool),
+    ) -> Result<R, ReplyError> {
+        if self.entries.contains_key(key) {
+            // Only a missing key gives none.
+            return self.edit(key, edit).and_then(|result| result.ok_or(WRONG_TYPE));
+        }
+        let mut value = T::default();
+        let (result, changed) = edit(&mut value);
+        if changed && !value.is_gone() {
+            self.set(key, value.wrap(), Expiry::Never);
+        }
+        Ok(result)
+    }
+
+    /// Replaces a value of whatever type.
+    pub(crate) fn set(&mut self, key: &[u8], value: Value, expiry: Expiry) {
+        match self.entries.get_mut(key) {
+            Some(entry) => entry.value = value,
+            None => {
+                self.entries.insert(Blob::from(key), Entry { value, expires_ms: None });
+            }
+        }
+        match expiry {
+            Expiry::Keep => {}
+            Expiry::Never => self.set_expiry(key, None),
+            Expiry::At(ms) => self.set_expiry(key, Some(ms)),
+        }
+        self.touch(key);
+    }
+
+    /// Sets when an existing key expires. Does not count as a change of the value: see [`Keyspace::touch`].
+    pub(crate) fn set_expiry(&mut self, key: &[u8], expires_ms: Option<u64>) {
+        let Some((_, key, entry)) = self.entries.get_full_mut(key) else { return };
+        if entry.expires_ms == expires_ms {
+            return;
+        }
+        if let Some(old) = std::mem::replace(&mut entry.expires_ms, expires_ms) {
+            self.expiries.remove(&(old, key.clone()));
+        }
+        if let Some(new) = expires_ms {
+            self.expiries.insert((new, key.clone()));
+        }
+    }
+
+    /// Removes a key; false if there was none.
+    pub(crate) fn remove(&mut self, key: &[u8]) -> bool {
+        self.take(key).is_some()
+    }
+
+    /// Removes a key and returns what it had.
+    pub(crate) fn take(&mut self, key: &[u8]) -> Option<(Value, Option<u64>)> {
+        let (key, entry) = self.entries.swap_remove_entry(key)?;
+        if let Some(ms) = entry.expires_ms {
+            self.expiries.remove(&(ms, key.clone()));
+        }
+        self.touch(&key);
+        Some((entry.value, entry.expires_ms))
+    }
+
+    /// Removes all keys.
+    pub(crate) fn clear(&mut self) {
+        let keys: Vec<Blob> = std::mem::take(&mut self.entries).into_keys().collect();
+        self.expiries.clear();
+        for key in keys {
+            self.touch(&key);
+        }
+    }
+
+    /// Removes the keys whose time has come: no command ever sees one.
+    pub(crate) fn purge(&mut self, now_ms: u64) {
+        while let Some((ms, key)) = self.expiries.first()
+            && *ms < now_ms
+        {
+            let key = key.clone();
+            self.remove(&key);
+        }
+    }
+
+    /// When the next key expires.
+    pub(crate) fn next_expiry_ms(&self) -> Option<u64> {
+        self.expiries.first().map(|(ms, _)| *ms)
+    }
+
+    /// Notes that a key changed, for those who watch it and for the observer.
+    pub(crate) fn touch(&mut self, key: &[u8]) {
+        if !self.watched.is_empty()
+            && let Some(watch) = self.watched.get_mut(key)
+        {
+            watch.version += 1;
+        }
+        if self.record_changes && !self.changed.contains(key) {
+            let key = self.entries.get_key_value(key).map_or_else(|| Blob::from(key), |(key, _)| key.clone());
+            self.changed.insert(key);
+        }
+    }
+
+    /// The keys that changed since the last call.
+    pub(crate) fn take_changes(&mut self) -> IndexSet<Blob> {
+        if self.changed.is_empty() { IndexSet::new() } else { std::mem::take(&mut self.changed) }
+    }
+
+    /// Starts to watch a key; returns its version.
+    pub(crate) fn watch(&mut self, key: &Blob) -> u64 {
+        let watch = self.watched.entry(key.clone()).or_insert(Watch { watchers: 0, version: 0 });
+        watch.watchers += 1;
+        watch.version
+    }
+
+    /// Did a watched key change since it had this version?
+    pub(crate) fn is_changed_since(&self, key: &[u8], version: u64) -> bool {
+        self.watched.get(key).is_none_or(|watch| watch.version != version)
+    }
+
+    /// Ends one watch on a key.
+    pub(crate) fn unwatch(&mut self, key: &[u8]) {
+        if let Some(watch) = self.watched.get_mut(key) {
+            watch.watchers -= 1;
+            if watch.watchers == 0 {
+                self.watched.remove(key);
+            }
+        }
+    }
+}

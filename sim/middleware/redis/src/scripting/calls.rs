@@ -1,0 +1,287 @@
+//! What scripts call in the server, and the conversions between Lua values and replies.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use mlua::{Lua, MultiValue, Table, Value};
+use wire::redis::reply::{Protocol, Writer, format_double};
+
+use super::sandbox::ScriptError;
+use crate::{
+    commands::{self, Context, Database, Run},
+    error::ReplyError,
+};
+
+/// Deepest nesting of tables in a script's reply.
+const MAX_REPLY_DEPTH: usize = 64;
+/// Most elements of a script's reply, all levels together: a table may contain itself.
+const MAX_REPLY_ELEMENTS: usize = 1024 * 1024;
+
+/// What a running script works on. The server's data is lent to it and taken back at its end.
+#[derive(Debug, Default)]
+pub(super) struct Running {
+    pub(super) db: Database,
+    /// Replies of the commands that the script calls, one at a time.
+    pub(super) scratch: Writer,
+    pub(super) read_only: bool,
+}
+
+/// Shared by the sandbox and the functions in it.
+pub(super) type Shared = Arc<Mutex<Running>>;
+
+pub(super) fn lock(shared: &Shared) -> MutexGuard<'_, Running> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Calls a command for a script. `Ok(Err(…))` is an error reply or a refusal, in the words of Redis.
+pub(super) fn call(
+    lua: &Lua,
+    shared: &Shared,
+    arguments: &MultiValue,
+) -> mlua::Result<Result<Value, ReplyError>> {
+    if arguments.is_empty() {
+        return Ok(Err(crate::error::fixed(
+            "ERR Please specify at least one argument for this redis lib call",
+        )));
+    }
+    let mut owned: Vec<Argument> = Vec::with_capacity(arguments.len());
+    for argument in arguments {
+        owned.push(match argument {
+            Value::String(text) => Argument::Text(text.as_bytes()),
+            Value::Integer(number) => Argument::Number(number.to_string().into_bytes()),
+            Value::Number(number) => {
+                let mut text = Vec::new();
+                format_double(*number, &mut text);
+                Argument::Number(text)
+            }
+            _ => {
+                return Ok(Err(crate::error::fixed(
+                    "ERR Lua redis lib command arguments must be strings or integers",
+                )));
+            }
+        });
+    }
+    let args: Vec<&[u8]> = owned.iter().map(Argument::as_bytes).collect();
+    let mut running = lock(shared);
+    let running = &mut *running;
+    running.scratch.clear();
+    if let Err(error) = execute(running, &args) {
+        return Ok(Err(error));
+    }
+    let bytes = running.scratch.as_bytes();
+    if let Some(message) = bytes.strip_prefix(b"-") {
+        let message = message.strip_suffix(b"\r\n").unwrap_or(message);
+        return Ok(Err(ReplyError::new(String::from_utf8_lossy(message).into_owned())));
+    }
+    Decoder { lua, rest: bytes }.value().map(Ok)
+}
+
+enum Argument {
+    Text(mlua::BorrowedBytes),
+    Number(Vec<u8>),
+}
+
+impl Argument {
+    fn as_bytes(&self) -> &[u8] {
+        match self {
+            Argument::Text(text) => text,
+            Argument::Number(text) => text,
+        }
+    }
+}
+
+fn execute(running: &mut Running, args: &[&[u8]]) -> Result<(), ReplyError> {
+    let name = args.first().copied().unwrap_or_default();
+    let command = commands::find(name)
+        .ok_or(crate::error::fixed("ERR Unknown Redis command called from script"))?;
+    if !command.accepts(args.len()) {
+        return Err(crate::error::fixed("ERR Wrong number of args calling Redis command from script"));
+    }
+    let Run::Data(run) = command.run else {
+        return Err(crate::error::fixed("ERR This Redis command is not allowed from script"));
+    };
+    if running.read_only && command.writes {
+        return Err(crate::error::fixed("ERR Write commands are not allowed from read-only scripts."));
+    }
+    run(&mut Context { db: &mut running.db, reply: &mut running.scratch }, args)
+}
+
+/// Makes Lua values of a reply that our own writer wrote.
+struct Decoder<'a> {
+    lua: &'a Lua,
+    rest: &'a [u8],
+}
+
+impl<'a> Decoder<'a> {
+    fn line(&mut self) -> (u8, &'a [u8]) {
+        let end = self.rest.windows(2).position(|pair| pair == b"\r\n").unwrap_or(self.rest.len());
+        let (line, after) = self.rest.split_at(end);
+        self.rest = after.get(2..).unwrap_or_default();
+        line.split_first().map_or((b'_', line), |(kind, text)| (*kind, text))
+    }
+
+    fn bulk(&mut self, length: i64) -> &'a [u8] {
+        let length = usize::try_from(length).unwrap_or(0).min(self.rest.len());
+        let (bulk, after) = self.rest.split_at(length);
+        self.rest = after.get(2..).unwrap_or_default();
+        bulk
+    }
+
+    fn value(&mut self) -> mlua::Result<Value> {
+        let (kind, text) = self.line();
+        let number = || commands_number(text);
+        Ok(match kind {
+            b':' => Value::Number(number() as f64),
+            b'$' if text == b"-1" => Value::Boolean(false),
+            b'*' if text == b"-1" => Value::Boolean(false),
+            b'$' => Value::String(self.lua.create_string(self.bulk(number()))?),
+            b'+' => self.field("ok", Value::String(self.lua.create_string(text)?))?,
+            b'-' => self.field("err", Value::String(self.lua.create_string(text)?))?,
+            b'*' => {
+                let count = number();
+                let list = self.lua.create_table_with_capacity(usize::try_from(count).unwrap_or(0), 0)?;
+                for index in 1..=count {
+                    let value = self.value()?;
+                    list.raw_set(index, value)?;
+                }
+                Value::Table(list)
+            }
+            b'%' => {
+                let map = self.lua.create_table()?;
+                for _ in 0..number() {
+                    let key = self.value()?;
+                    let value = self.value()?;
+                    map.raw_set(key, value)?;
+                }
+                self.field("map", Value::Table(map))?
+            }
+            b'~' => {
+                let set = self.lua.create_table()?;
+                for _ in 0..number() {
+                    let member = self.value()?;
+                    set.raw_set(member, true)?;
+                }
+                self.field("set", Value::Table(set))?
+            }
+            b',' => {
+                let number = std::str::from_utf8(text).ok().and_then(|text| text.parse().ok());
+                self.field("double", Value::Number(number.unwrap_or(0.0)))?
+            }
+            b'#' => Value::Boolean(text == b"t"),
+            b'=' => {
+                let text = self.bulk(number());
+                let verbatim = self.lua.create_table()?;
+                verbatim.raw_set("format", self.lua.create_string(text.get(..3).unwrap_or_default())?)?;
+                verbatim.raw_set("string", self.lua.create_string(text.get(4..).unwrap_or_default())?)?;
+                self.field("verbatim_string", Value::Table(verbatim))?
+            }
+            _ => Value::Nil,
+        })
+    }
+
+    fn field(&self, name: &str, value: Value) -> mlua::Result<Value> {
+        let table = self.lua.create_table()?;
+        table.raw_set(name, value)?;
+        Ok(Value::Table(table))
+    }
+}
+
+fn commands_number(text: &[u8]) -> i64 {
+    crate::number::parse_i64(text).unwrap_or(0)
+}
+
+/// Writes what a script returned as its reply.
+pub(super) struct ReplyOf<'a> {
+    pub(super) reply: &'a mut Writer,
+    /// The script asked for RESP3 with `redis.setresp(3)`.
+    pub(super) resp3: bool,
+    pub(super) elements: usize,
+}
+
+impl ReplyOf<'_> {
+    /// Fails when the reply would be too large or a table is nested too deeply.
+    pub(super) fn write(&mut self, value: &Value, depth: usize) -> mlua::Result<()> {
+        self.elements += 1;
+        if self.elements > MAX_REPLY_ELEMENTS {
+            return Err(ScriptError::reply("ERR the reply of the script is too large"));
+        }
+        match value {
+            Value::Nil => self.reply.null(),
+            Value::Boolean(value) if self.resp3 => self.reply.boolean(*value),
+            Value::Boolean(true) => self.reply.integer(1),
+            Value::Boolean(false) => self.reply.null(),
+            Value::Integer(number) => self.reply.integer(*number),
+            Value::Number(number) => self.reply.integer(truncate(*number)),
+            Value::String(text) => self.reply.bulk(&text.as_bytes()),
+            Value::Table(table) if depth < MAX_REPLY_DEPTH => self.table(table, depth)?,
+            Value::Table(_) => return Err(ScriptError::reply("ERR reached lua stack limit")),
+            _ => self.reply.null(),
+        }
+        Ok(())
+    }
+
+    fn table(&mut self, table: &Table, depth: usize) -> mlua::Result<()> {
+        if let Value::String(message) = table.raw_get("err")? {
+            let message = message.as_bytes();
+            self.reply.error(message.strip_prefix(b"-").unwrap_or(&message));
+        } else if let Value::String(status) = table.raw_get("ok")? {
+            self.reply.status(&String::from_utf8_lossy(&status.as_bytes()));
+        } else if let Some(number) = number(&table.raw_get("double")?) {
+            self.reply.double(number);
+        } else if let Value::Table(map) = table.raw_get("map")? {
+            let mut pairs = 0;
+            map.for_each(|_: Value, _: Value| {
+                pairs += 1;
+                Ok(())
+            })?;
+            self.reply.map(pairs);
+            map.for_each(|key: Value, value: Value| {
+                self.write(&key, depth + 1)?;
+                self.write(&value, depth + 1)
+            })?;
+        } else if let Value::Table(set) = table.raw_get("set")? {
+            let mut members = 0;
+            set.for_each(|_: Value, _: Value| {
+                members += 1;
+                Ok(())
+            })?;
+            self.reply.set(members);
+            set.for_each(|member: Value, _: Value| self.write(&member, depth + 1))?;
+        } else {
+            // Up to the first nil, as Redis counts.
+            let mut length = 0;
+            while !table.raw_get::<Value>(length + 1)?.is_nil() {
+                length += 1;
+            }
+            self.reply.array(length);
+            for index in 1..=length {
+                self.write(&table.raw_get(index)?, depth + 1)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn number(value: &Value) -> Option<f64> {
+    match value {
+        Value::Number(number) => Some(*number),
+        Value::Integer(number) => Some(*number as f64),
+        _ => None,
+    }
+}
+
+/// As C does on x86-64: towards zero, and the smallest integer for what is out of range.
+fn truncate(number: f64) -> i64 {
+    const LIMIT: f64 = 9_223_372_036_854_775_808.0;
+    if (-LIMIT..LIMIT).contains(&number) { number as i64 } else { i64::MIN }
+}
+
+/// The protocol of replies to a script's own calls.
+pub(super) fn set_protocol(shared: &Shared, version: i64) -> Result<(), ReplyError> {
+    let protocol = match version {
+        2 => Protocol::Resp2,
+        3 => Protocol::Resp3,
+        _ => return Err(crate::error::fixed("ERR RESP version must be 2 or 3.")),
+    };
+    lock(shared).scratch.set_protocol(protocol);
+    Ok(())
+}

