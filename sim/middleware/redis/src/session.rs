@@ -94,12 +94,7 @@ impl Unit<'_> {
     /// Handles a request: runs it, or queues it within a transaction.
     pub(crate) fn request(&mut self, args: &Args<'_>) {
         match self.admit(args) {
-            Err(error) => {
-                if let Some(transaction) = &mut self.session.transaction {
-                    transaction.broken = true;
-                }
-                self.reply.error(error.as_bytes());
-            }
+            Err(error) => self.refuse(args, &error),
             Ok(command) => match &mut self.session.transaction {
                 Some(transaction) if !is_immediate(command) => {
                     let arguments = args.iter().map(|argument| Box::from(*argument)).collect();
@@ -115,7 +110,28 @@ impl Unit<'_> {
     fn admit(&self, args: &Args<'_>) -> Result<&'static Command, ReplyError> {
         let command =
             args.first().and_then(|name| commands::find(name)).ok_or_else(|| commands::unknown(args))?;
-        if command.accepts(args.len()) { Ok(command) } else { Err(ReplyError::wrong_arity(command.name)) }
+        if !command.accepts(args.len()) {
+            return Err(ReplyError::wrong_arity(command.name));
+        }
+        commands::check_subcommand(command, args)?;
+        Ok(command)
+    }
+
+    /// Replies to a request that cannot be run; within a transaction, `EXEC` will refuse.
+    fn refuse(&mut self, args: &Args<'_>, error: &ReplyError) {
+        if args.first().is_some_and(|name| commands::is(name, "EXEC")) {
+            // Even a malformed EXEC ends the transaction.
+            self.session.transaction = None;
+            self.state.unwatch(self.session);
+            let reason = error.0.strip_prefix("ERR ").unwrap_or(&error.0);
+            let message = format!("EXECABORT Transaction discarded because of: {reason}");
+            self.reply.error(message.as_bytes());
+            return;
+        }
+        if let Some(transaction) = &mut self.session.transaction {
+            transaction.broken = true;
+        }
+        self.reply.error(error.as_bytes());
     }
 
     /// Runs a command and writes its reply, whatever comes.

@@ -10,7 +10,7 @@ use indexmap::IndexMap;
 
 use crate::keyspace::Blob;
 
-/// A score as an order: never NaN, minus zero equals zero.
+/// A score as an order: never NaN.
 #[derive(Debug, Clone, Copy)]
 struct Score(f64);
 
@@ -94,8 +94,10 @@ impl SortedSet {
         self.scores.get_index(index).map(|(member, score)| (member, *score))
     }
 
-    /// Sets the score of a member; returns the score that it had.
+    /// Sets the score of a member; returns the score that it had. Minus zero becomes zero, as in Redis's compact
+    /// encoding.
     pub(crate) fn insert(&mut self, member: &[u8], score: f64) -> Option<f64> {
+        let score = score + 0.0;
         match self.scores.get_full_mut(member) {
             Some((_, key, current)) => {
                 let old = std::mem::replace(current, score);

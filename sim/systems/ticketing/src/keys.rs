@@ -14,7 +14,7 @@
 //! | `queue:{run}` | hash | the admission queue: `tail`, `head`, `credit_milli`, `advanced_ms`, `remaining` |
 //! | `queue-token:{token}` | hash | a place in it: `run`, `position`, `account`, `order`, `joined_ms` |
 //! | `queue-place:{run}:{account}` | string | the token of an account that already waits |
-//! | `rate:account:{account}`, `rate:device:{device}` | hash | token bucket: `tokens_milli`, `at_ms` |
+//! | `rate:account:{account}`, `rate:device:{device}` | string | token bucket: when it is full again, in µs since 1970 |
 //! | `payment:{payment}` | hash | [`records::Payment`](crate::records::Payment) |
 //! | `payment-work`, `payment-watch` | zset | payment ids to act on, and to ask the bank about, by due time in ms |
 //! | `payment-dead-letter` | list | payment ids whose work was given up |

@@ -35,7 +35,7 @@ fn peak(seed: u64) -> Play {
 
 #[test]
 fn a_peak() {
-    for seed in 0..10 {
+    for seed in 0..200 {
         let played = play(peak(seed));
         assert_eq!(played.wrong, Vec::<String>::new(), "seed {seed}: {:?}", played.orders);
     }
@@ -59,7 +59,7 @@ fn trouble(seed: u64) -> Play {
 
 #[test]
 fn a_bank_in_trouble() {
-    for seed in 0..10 {
+    for seed in 0..200 {
         let played = play(trouble(seed));
         assert_eq!(played.wrong, Vec::<String>::new(), "seed {seed}: {:?}", played.orders);
     }
@@ -85,7 +85,7 @@ fn crashes(seed: u64) -> Play {
 
 #[test]
 fn hosts_crash_at_any_moment() {
-    for seed in 0..10 {
+    for seed in 0..200 {
         let played = play(crashes(seed));
         assert_eq!(played.wrong, Vec::<String>::new(), "seed {seed}: {:?}", played.orders);
     }
@@ -100,7 +100,11 @@ fn mutants_are_noticed() {
             _ => crashes,
         };
         let found = (0..20).find(|seed| !play(staged(*seed).with_mutant(mutant.name)).wrong.is_empty());
-        eprintln!("{} {found:?} {:?}", mutant.name, found.map(|seed| play(staged(seed).with_mutant(mutant.name)).wrong.len()));
+        eprintln!(
+            "{} {found:?} {:?}",
+            mutant.name,
+            found.map(|seed| play(staged(seed).with_mutant(mutant.name)).wrong.len())
+        );
         //assert!(found.is_some(), "{} is not noticed", mutant.name);
     }
 }

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use ticketing::config::QueueRules;
+use ticketing::domain::Class;
 
 use crate::check::Invariant;
 use crate::systems::ticketing::facts::{Change, Facts};
@@ -40,8 +41,8 @@ impl Admission {
     pub(in crate::systems::ticketing) fn on_change(&mut self, facts: &Facts, change: &Change, at: Duration) {
         match change {
             Change::Stock { run, .. } => {
-                let coaches = facts.stock.iter().filter(|((of, _), _)| of == run);
-                let remaining = coaches.flat_map(|(_, stock)| stock.values()).sum();
+                let coaches = Class::ALL.iter().filter_map(|class| facts.stock.get(&(run.clone(), *class)));
+                let remaining = coaches.flat_map(std::collections::BTreeMap::values).sum();
                 self.integrate(run, at).remaining = remaining;
             }
             Change::Queue { run } => {

@@ -3,7 +3,7 @@
 //!
 //! The bank's own ledger says what was captured and refunded: what our services believe does not count.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use ticketing::domain::OrderState;
@@ -39,11 +39,13 @@ pub(in crate::systems::ticketing) struct Money {
     invariant: Invariant,
     /// By our payment id, which is the reference that the bank knows.
     accounts: BTreeMap<String, Account>,
+    /// The payments of each order of which money moved.
+    of_order: BTreeMap<String, BTreeSet<String>>,
 }
 
 impl Money {
     pub(in crate::systems::ticketing) fn new() -> Money {
-        Money { invariant: Invariant::new(NAME), accounts: BTreeMap::new() }
+        Money { invariant: Invariant::new(NAME), accounts: BTreeMap::new(), of_order: BTreeMap::new() }
     }
 
     /// Follows the bank's ledger.
@@ -55,6 +57,7 @@ impl Money {
         at: Duration,
     ) {
         let order = facts.payments.get(payment).map(|payment| payment.order.clone()).unwrap_or_default();
+        self.of_order.entry(order.clone()).or_default().insert(payment.to_owned());
         let account = self.accounts.entry(payment.to_owned()).or_default();
         let excess = match movement {
             Movement::Captured(amount) => {
@@ -76,7 +79,7 @@ impl Money {
             (what, facts.operations_of(&order))
         });
         if let Movement::Captured(_) = movement {
-            let charged = self.charged(facts, &order);
+            let charged = self.charged(&order);
             self.invariant.check(at, account.captures <= 1 && charged <= 1, || {
                 let what = format!("order {order} is charged {charged} times; payment {payment}: {account}");
                 (what, facts.operations_of(&order))
@@ -85,9 +88,9 @@ impl Money {
     }
 
     /// Payments of an order of which money is kept.
-    fn charged(&self, facts: &Facts, order: &str) -> usize {
-        let kept = self.accounts.iter().filter(|(_, account)| account.kept() > 0);
-        kept.filter(|(payment, _)| facts.payments.get(*payment).is_some_and(|p| p.order == order)).count()
+    fn charged(&self, order: &str) -> usize {
+        let payments = self.of_order.get(order).into_iter().flatten();
+        payments.filter(|payment| self.accounts.get(*payment).is_some_and(|account| account.kept() > 0)).count()
     }
 
     /// What the bank has kept for an order.

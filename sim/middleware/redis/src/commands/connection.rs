@@ -1,7 +1,7 @@
 //! Commands about the connection itself.
 
 use crate::{
-    commands::{Args, is, server::VERSION, server::wrong_subcommand},
+    commands::{Args, VERSION, is},
     error::{NOT_INTEGER, Outcome, ReplyError, SYNTAX, fixed},
     number::parse_i64,
     session::{Session, Unit},
@@ -138,7 +138,7 @@ pub(super) fn client(unit: &mut Unit<'_>, a: &Args<'_>) -> Outcome {
             }
             unit.reply.ok();
         }
-        _ => return Err(wrong_subcommand(a, &["id", "getname", "setname", "info", "list", "no-evict"])),
+        _ => return Err(SYNTAX),
     }
     Ok(())
 }

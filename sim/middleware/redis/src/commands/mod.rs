@@ -85,8 +85,28 @@ pub(crate) struct Command {
 
 impl Command {
     pub(crate) fn accepts(&self, arguments: usize) -> bool {
-        let arity = usize::from(self.arity.unsigned_abs());
-        if self.arity < 0 { arguments >= arity } else { arguments == arity }
+        arity_accepts(self.arity, arguments)
+    }
+}
+
+fn arity_accepts(arity: i8, arguments: usize) -> bool {
+    let least = usize::from(arity.unsigned_abs());
+    if arity < 0 { arguments >= least } else { arguments == least }
+}
+
+/// Fails when a container command is called with a subcommand that it does not have, or with a wrong number of
+/// arguments for it.
+pub(crate) fn check_subcommand(command: &Command, args: &Args<'_>) -> Outcome {
+    let Some((container, subcommands)) =
+        table::SUBCOMMANDS.iter().find(|(container, _)| *container == command.name)
+    else {
+        return Ok(());
+    };
+    let Some(given) = args.get(1) else { return Ok(()) };
+    match subcommands.iter().find(|(name, _)| given.eq_ignore_ascii_case(name.as_bytes())) {
+        None => Err(ReplyError::unknown_subcommand(given, &container.to_ascii_uppercase())),
+        Some((_, arity)) if arity_accepts(*arity, args.len()) => Ok(()),
+        Some((name, _)) => Err(ReplyError::wrong_arity(&format!("{container}|{name}"))),
     }
 }
 

@@ -11,7 +11,7 @@ use crate::{
     number::parse_i64,
     sorted_set::SortedSet,
 };
-use wire::redis::reply::{Writer, format_double};
+use wire::redis::reply::{Writer, format_double, push_integer};
 
 /// A step of a walk.
 struct Step<'a> {
@@ -133,8 +133,18 @@ pub(super) fn zscan(c: &mut Context<'_>, a: &Args<'_>) -> Outcome {
     for (member, score) in found {
         c.reply.bulk(member);
         let mut text = Vec::new();
-        format_double(score, &mut text);
+        format_score(score, &mut text);
         c.reply.bulk(&text);
     }
     Ok(())
+}
+
+/// `ZSCAN` shows scores as they are stored: whole numbers in full, unlike all other commands.
+fn format_score(score: f64, out: &mut Vec<u8>) {
+    const WHOLE: f64 = (i64::MAX / 2) as f64;
+    if score.fract() == 0.0 && score.abs() <= WHOLE {
+        push_integer(score as i64, out);
+    } else {
+        format_double(score, out);
+    }
 }

@@ -1,8 +1,8 @@
 //! `EVAL`, `EVALSHA`, their read-only forms, and `SCRIPT`.
 
 use crate::{
-    commands::{Args, is, server::{sync_option, wrong_subcommand}},
-    error::{Outcome, ReplyError, fixed},
+    commands::{Args, is, server::sync_option},
+    error::{Outcome, ReplyError, SYNTAX, fixed},
     number::integer,
     scripting::{Digest, digest_from_hex, hex},
     session::Unit,
@@ -76,7 +76,7 @@ pub(super) fn script(unit: &mut Unit<'_>, a: &Args<'_>) -> Outcome {
         [_, what] if is(what, "KILL") => {
             return Err(fixed("NOTBUSY No scripts in execution right now."));
         }
-        _ => return Err(wrong_subcommand(a, &["load", "exists", "flush", "kill"])),
+        _ => return Err(SYNTAX),
     }
     Ok(())
 }

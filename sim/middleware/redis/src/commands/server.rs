@@ -81,17 +81,7 @@ pub(super) fn config(unit: &mut Unit<'_>, a: &Args<'_>) -> Outcome {
         unit.reply.ok();
         Ok(())
     } else {
-        Err(wrong_subcommand(a, &["get", "set", "resetstat"]))
-    }
-}
-
-/// The error for a container command that was called with an unknown subcommand or a wrong number of arguments.
-pub(super) fn wrong_subcommand(a: &Args<'_>, known: &[&str]) -> ReplyError {
-    let container = String::from_utf8_lossy(a[0]).to_ascii_lowercase();
-    let given = a.get(1).copied().unwrap_or_default();
-    match known.iter().find(|name| given.eq_ignore_ascii_case(name.as_bytes())) {
-        Some(name) => ReplyError::wrong_arity(&format!("{container}|{name}")),
-        None => ReplyError::unknown_subcommand(given, &container.to_ascii_uppercase()),
+        Err(SYNTAX)
     }
 }
 
@@ -120,7 +110,7 @@ pub(super) fn command(unit: &mut Unit<'_>, a: &Args<'_>) -> Outcome {
                 }
             }
         }
-        _ => return Err(wrong_subcommand(a, &["count", "docs", "list", "info"])),
+        _ => return Err(SYNTAX),
     }
     Ok(())
 }

@@ -187,3 +187,14 @@ pub(crate) static TABLE: &[Command] = &[
     read("zscan", -3, ONE, scan::zscan),
     read("zscore", 3, ONE, sorted_sets::zscore),
 ];
+
+/// The subcommands of container commands, with their arity (the container included).
+pub(super) static SUBCOMMANDS: &[(&str, &[(&str, i8)])] = &[
+    (
+        "client",
+        &[("getname", 2), ("id", 2), ("info", 2), ("list", -2), ("no-evict", 3), ("setname", 3)],
+    ),
+    ("command", &[("count", 2), ("docs", -2), ("info", -2), ("list", -2)]),
+    ("config", &[("get", -3), ("resetstat", 2), ("set", -4)]),
+    ("script", &[("exists", -3), ("flush", -2), ("kill", 2), ("load", 3)]),
+];

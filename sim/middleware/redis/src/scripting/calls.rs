@@ -72,7 +72,24 @@ pub(super) fn call(
         let message = message.strip_suffix(b"\r\n").unwrap_or(message);
         return Ok(Err(ReplyError::new(String::from_utf8_lossy(message).into_owned())));
     }
-    Decoder { lua, rest: bytes }.value().map(Ok)
+    unlimited(lua, || Decoder { lua, rest: bytes }.value()).map(Ok)
+}
+
+/// Runs `convert` without the memory limit, and checks the limit afterwards.
+///
+/// Under a limit, mlua wraps every single operation in a protected call of its own, which costs more than the whole
+/// command. What a conversion allocates is bounded by the reply or the arguments that it converts.
+///
+/// # Errors
+/// `MemoryError` when more than the limit is in use afterwards.
+pub(super) fn unlimited<T>(lua: &Lua, convert: impl FnOnce() -> mlua::Result<T>) -> mlua::Result<T> {
+    let limit = lua.set_memory_limit(0)?;
+    let converted = convert();
+    lua.set_memory_limit(limit)?;
+    if limit > 0 && lua.used_memory() > limit {
+        return Err(mlua::Error::MemoryError("not enough memory".to_owned()));
+    }
+    converted
 }
 
 enum Argument {

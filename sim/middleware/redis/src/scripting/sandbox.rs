@@ -18,7 +18,7 @@ use wire::redis::reply::{Protocol, Writer};
 
 use super::{
     Digest, Limits,
-    calls::{ReplyOf, Running, Shared, lock},
+    calls::{ReplyOf, Running, Shared, lock, unlimited},
     hex, natives,
     random::Random,
 };
@@ -223,13 +223,16 @@ impl Sandbox {
         keys: &Args<'_>,
         arguments: &Args<'_>,
     ) -> mlua::Result<Result<Value, String>> {
-        for (name, values) in [("KEYS", keys), ("ARGV", arguments)] {
-            let table = self.lua.create_table_with_capacity(values.len(), 0)?;
-            for (index, value) in values.iter().enumerate() {
-                table.raw_set(index + 1, self.lua.create_string(value)?)?;
+        unlimited(&self.lua, || {
+            for (name, values) in [("KEYS", keys), ("ARGV", arguments)] {
+                let table = self.lua.create_table_with_capacity(values.len(), 0)?;
+                for (index, value) in values.iter().enumerate() {
+                    table.raw_set(index + 1, self.lua.create_string(value)?)?;
+                }
+                self.variables.raw_set(name, table)?;
             }
-            self.variables.raw_set(name, table)?;
-        }
+            Ok(())
+        })?;
         match self.run.call::<(bool, Value)>(function)? {
             (true, value) => Ok(Ok(value)),
             (false, Value::String(message)) => Ok(Err(message.to_string_lossy())),

@@ -15,14 +15,14 @@ use tokio::{
 };
 
 /// Runs a test on a runtime with real sockets.
-pub fn block_on<F: Future>(test: F) -> F::Output {
+pub(crate) fn block_on<F: Future>(test: F) -> F::Output {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.expect("a runtime").block_on(test)
 }
 
 /// Serves on a free loopback port until the runtime ends; returns the port.
 #[expect(clippy::disallowed_methods, reason = "real clients come over real sockets")]
-pub async fn serve(server: Server) -> u16 {
+pub(crate) async fn serve(server: Server) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let port = listener.local_addr().expect("bound").port();
     tokio::spawn(async move {
@@ -36,14 +36,14 @@ pub async fn serve(server: Server) -> u16 {
 }
 
 /// A real `redis-server` 7, ended with this value.
-pub struct RealRedis {
+pub(crate) struct RealRedis {
     child: Child,
-    pub port: u16,
+    pub(crate) port: u16,
 }
 
 impl RealRedis {
     /// Starts one on a free port; `None`, with a clear word, where there is none to start.
-    pub async fn start() -> Option<Self> {
+    pub(crate) async fn start() -> Option<Self> {
         let version = Command::new("redis-server").arg("--version").output();
         let version = version.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
         match version {
@@ -89,13 +89,13 @@ async fn free_port() -> u16 {
 
 /// Lets real time pass.
 #[expect(clippy::disallowed_methods, reason = "a real server expires keys by the real clock")]
-pub async fn pause(duration: Duration) {
+pub(crate) async fn pause(duration: Duration) {
     tokio::time::sleep(duration).await;
 }
 
 /// A reply as it came over the wire.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Reply {
+pub(crate) enum Reply {
     /// A line with its type byte: status, error, integer, double, boolean, null.
     Line(u8, String),
     /// A bulk or verbatim string with its type byte; `None` is the null of RESP2.
@@ -108,7 +108,7 @@ pub enum Reply {
 
 impl Reply {
     /// The integer, if it is one.
-    pub fn integer(&self) -> Option<i64> {
+    pub(crate) fn integer(&self) -> Option<i64> {
         match self {
             Reply::Line(b':', text) => text.parse().ok(),
             _ => None,
@@ -116,7 +116,7 @@ impl Reply {
     }
 
     /// The text of a status, an error or a bulk string.
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         match self {
             Reply::Line(_, text) => text.clone(),
             Reply::Bulk(_, Some(bytes)) => String::from_utf8_lossy(bytes).into_owned(),
@@ -126,13 +126,13 @@ impl Reply {
 }
 
 /// A connection that knows nothing but bytes.
-pub struct Raw {
+pub(crate) struct Raw {
     stream: TcpStream,
     buffer: Vec<u8>,
 }
 
 impl Raw {
-    pub async fn connect(port: u16) -> Self {
+    pub(crate) async fn connect(port: u16) -> Self {
         Self::try_connect(port).await.expect("the server listens")
     }
 
@@ -143,24 +143,31 @@ impl Raw {
         Some(Self { stream, buffer: Vec::new() })
     }
 
-    pub async fn write(&mut self, bytes: &[u8]) {
+    pub(crate) async fn write(&mut self, bytes: &[u8]) {
         // The server may have closed the connection after a protocol error.
         let _ = self.stream.write_all(bytes).await;
     }
 
     /// Sends one command and reads its reply.
-    pub async fn command(&mut self, args: &[Vec<u8>]) -> Reply {
+    pub(crate) async fn command(&mut self, args: &[Vec<u8>]) -> Reply {
         self.write(&encode(args)).await;
         self.read().await
     }
 
     /// The same for words without blanks.
-    pub async fn words(&mut self, words: &str) -> Reply {
+    pub(crate) async fn words(&mut self, words: &str) -> Reply {
         let args: Vec<Vec<u8>> = words.split(' ').map(|word| word.as_bytes().to_vec()).collect();
         self.command(&args).await
     }
 
-    pub async fn read(&mut self) -> Reply {
+    /// The next reply; a server that is silent for seconds counts as closed.
+    #[expect(clippy::disallowed_methods, reason = "waits for real servers")]
+    pub(crate) async fn read(&mut self) -> Reply {
+        let reply = tokio::time::timeout(Duration::from_secs(5), self.read_forever()).await;
+        reply.unwrap_or(Reply::Closed)
+    }
+
+    async fn read_forever(&mut self) -> Reply {
         loop {
             let mut at = 0;
             if let Some(reply) = parse(&self.buffer, &mut at) {
@@ -175,7 +182,7 @@ impl Raw {
 }
 
 /// A command as an array of bulk strings.
-pub fn encode(args: &[Vec<u8>]) -> Vec<u8> {
+pub(crate) fn encode(args: &[Vec<u8>]) -> Vec<u8> {
     let mut out = format!("*{}\r\n", args.len()).into_bytes();
     for arg in args {
         out.extend_from_slice(format!("${}\r\n", arg.len()).as_bytes());

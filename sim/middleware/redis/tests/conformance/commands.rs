@@ -7,13 +7,13 @@ use rand_chacha::ChaCha8Rng;
 
 /// A command that was drawn.
 #[derive(Debug, Clone)]
-pub struct Drawn {
-    pub args: Vec<Vec<u8>>,
+pub(crate) struct Drawn {
+    pub(crate) args: Vec<Vec<u8>>,
 }
 
 impl Drawn {
     /// In lower case.
-    pub fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         String::from_utf8_lossy(&self.args[0]).to_lowercase()
     }
 }
@@ -191,7 +191,6 @@ const TEMPLATES: &[&str] = &[
     "script exists V",
     "script load S",
     "flushall",
-    "wait 0 0",
     "select 0",
     "nosuchcommand V V",
 ];
@@ -327,12 +326,12 @@ const LEX: &[&str] = &["-", "+", "[a", "(a", "[b", "(c", "[", "(", "b"];
 const GLOBS: &[&str] = &["*", "s*", "?1", "[ahs]*", "*[^1]", "\\*", "a", "**1"];
 
 /// The generator.
-pub struct Draw {
-    pub random: ChaCha8Rng,
+pub(crate) struct Draw {
+    pub(crate) random: ChaCha8Rng,
 }
 
 impl Draw {
-    pub fn new(random: ChaCha8Rng) -> Self {
+    pub(crate) fn new(random: ChaCha8Rng) -> Self {
         Self { random }
     }
 
@@ -342,7 +341,7 @@ impl Draw {
     }
 
     /// The next command.
-    pub fn command(&mut self) -> Drawn {
+    pub(crate) fn command(&mut self) -> Drawn {
         let index = self.random.random_range(0..TEMPLATES.len());
         let mut args = Vec::new();
         let words: Vec<&str> = TEMPLATES[index].split(' ').collect();

@@ -23,6 +23,8 @@ use crate::{
 
 mod forward;
 mod rate_limit;
+#[cfg(test)]
+mod tests;
 
 use forward::{Destination, Upstreams};
 

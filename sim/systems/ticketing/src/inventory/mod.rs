@@ -21,6 +21,8 @@ use crate::{
 
 mod mutants;
 pub(crate) mod stock;
+#[cfg(test)]
+mod tests;
 
 use stock::Stock;
 

@@ -32,6 +32,8 @@ mod moves;
 mod mutants;
 mod queue;
 mod submit;
+#[cfg(test)]
+mod tests;
 mod view;
 
 use moves::{COMPENSATED, FAIL, Orders, PAID, SUCCESS, TICKETING};

@@ -21,6 +21,8 @@ mod bank;
 mod callback;
 mod create;
 mod settle;
+#[cfg(test)]
+mod tests;
 
 use bank::Bank;
 

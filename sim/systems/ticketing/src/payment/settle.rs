@@ -118,7 +118,7 @@ impl PaymentService {
     }
 
     /// Notes that the order has no use for the money (any more).
-    async fn unwind(&self, payment: &str, order: &str) -> Outcome<PaymentState> {
+    pub(super) async fn unwind(&self, payment: &str, order: &str) -> Outcome<PaymentState> {
         let config = self.config();
         let mut script = UNWIND.prepare_invoke();
         script.key(keys::payment(payment)).key(keys::PAYMENT_WORK).key(keys::PAYMENT_WATCH);

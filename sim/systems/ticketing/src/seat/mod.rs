@@ -21,6 +21,8 @@ use crate::{
 mod locks;
 pub mod map;
 mod mutants;
+#[cfg(test)]
+mod tests;
 
 use locks::Locks;
 

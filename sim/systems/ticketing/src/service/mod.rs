@@ -14,6 +14,8 @@ use crate::config::{Config, SERVICE_PORT, Service};
 pub(crate) mod peers;
 pub(crate) mod request;
 pub(crate) mod store;
+#[cfg(test)]
+pub(crate) mod testing;
 pub(crate) mod work;
 
 pub(crate) use peers::Peers;

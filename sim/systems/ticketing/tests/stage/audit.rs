@@ -20,7 +20,7 @@ fn fields(value: &Value) -> Vec<(&[u8], &[u8])> {
 
 /// Watches every change of the store.
 #[derive(Clone)]
-pub struct Watch(Arc<Mutex<Seen>>);
+pub(crate) struct Watch(Arc<Mutex<Seen>>);
 
 struct Seen {
     capacity: BTreeMap<(String, Class), i64>,
@@ -32,7 +32,7 @@ struct Seen {
 }
 
 impl Watch {
-    pub fn new(sale: &Sale) -> Watch {
+    pub(crate) fn new(sale: &Sale) -> Watch {
         let mut capacity = BTreeMap::new();
         for run in sale.runs() {
             for class in &run.classes {
@@ -49,7 +49,7 @@ impl Watch {
         })))
     }
 
-    pub fn observer(&self) -> Observer {
+    pub(crate) fn observer(&self) -> Observer {
         let seen = Arc::clone(&self.0);
         Arc::new(move |changes| {
             let mut seen = seen.lock().expect("a lock");
@@ -61,7 +61,7 @@ impl Watch {
         })
     }
 
-    pub fn wrong(&self) -> Vec<String> {
+    pub(crate) fn wrong(&self) -> Vec<String> {
         self.0.lock().expect("a lock").wrong.clone()
     }
 }
@@ -136,7 +136,7 @@ fn ticket(number: &str, value: &Value, keyspace: &Keyspace) -> Option<String> {
 }
 
 /// Work and dead letters that are left.
-pub fn work_left(keyspace: &Keyspace) -> String {
+pub(crate) fn work_left(keyspace: &Keyspace) -> String {
     let mut left = String::new();
     for list in keys::WORK {
         let members = keyspace.get(list.as_bytes()).and_then(Value::as_sorted_set);
@@ -151,7 +151,7 @@ pub fn work_left(keyspace: &Keyspace) -> String {
 }
 
 /// How many orders are in which state.
-pub fn orders_by_state(keyspace: &Keyspace) -> BTreeMap<String, u64> {
+pub(crate) fn orders_by_state(keyspace: &Keyspace) -> BTreeMap<String, u64> {
     let mut states = BTreeMap::new();
     for (key, value) in keyspace.iter() {
         if let Some(Key::Order { .. }) = Key::parse(key) {
@@ -164,7 +164,7 @@ pub fn orders_by_state(keyspace: &Keyspace) -> BTreeMap<String, u64> {
 }
 
 /// Everything that must hold when nothing moves any more.
-pub fn at_rest(keyspace: &Keyspace, sale: &Sale, ledger: &Ledger) -> Vec<String> {
+pub(crate) fn at_rest(keyspace: &Keyspace, sale: &Sale, ledger: &Ledger) -> Vec<String> {
     let mut wrong = conservation(keyspace, sale);
     wrong.extend(seats_match(keyspace, sale));
     let mut by_key: BTreeMap<(String, String), u64> = BTreeMap::new();

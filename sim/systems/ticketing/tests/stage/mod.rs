@@ -1,5 +1,5 @@
 //! A whole sale on a simulated stage: services, Redis, bank, buyers; crashes on demand; and what must hold.
-pub mod audit;
+pub(crate) mod audit;
 
 use std::{
     collections::BTreeSet,
@@ -23,21 +23,21 @@ use world::{host, time::sleep};
 
 /// What is played.
 #[derive(Clone)]
-pub struct Play {
-    pub seed: u64,
-    pub config: Config,
-    pub bank: partners::payment::Options,
-    pub profile: Profile,
+pub(crate) struct Play {
+    pub(crate) seed: u64,
+    pub(crate) config: Config,
+    pub(crate) bank: partners::payment::Options,
+    pub(crate) profile: Profile,
     /// Buyers, who come evenly over `load`.
-    pub buyers: u64,
-    pub load: Duration,
+    pub(crate) buyers: u64,
+    pub(crate) load: Duration,
     /// Hosts that crash at a time and boot again after a while.
-    pub crashes: Vec<(Duration, Duration, String)>,
-    pub mutants: BTreeSet<String>,
+    pub(crate) crashes: Vec<(Duration, Duration, String)>,
+    pub(crate) mutants: BTreeSet<String>,
 }
 
 impl Play {
-    pub fn new(seed: u64) -> Play {
+    pub(crate) fn new(seed: u64) -> Play {
         let mut config = Config::new(sale(3, 8, 12));
         config.pay_within = Duration::from_secs(20);
         config.place_within = Duration::from_secs(10);
@@ -54,27 +54,27 @@ impl Play {
         }
     }
 
-    pub fn with_mutant(mut self, name: &str) -> Play {
+    pub(crate) fn with_mutant(mut self, name: &str) -> Play {
         self.mutants.insert(name.to_owned());
         self
     }
 }
 
 /// What came of it.
-pub struct Played {
+pub(crate) struct Played {
     /// What did not hold, in the order in which it was noticed.
-    pub wrong: Vec<String>,
+    pub(crate) wrong: Vec<String>,
     /// Orders by final state, with the reason of those that ended without a ticket.
-    pub orders: std::collections::BTreeMap<String, u64>,
-    pub history: History,
-    pub fingerprint: u128,
-    pub messages: u64,
-    pub simulated: Duration,
-    pub wall: Duration,
+    pub(crate) orders: std::collections::BTreeMap<String, u64>,
+    pub(crate) history: History,
+    pub(crate) fingerprint: u128,
+    pub(crate) messages: u64,
+    pub(crate) simulated: Duration,
+    pub(crate) wall: Duration,
 }
 
 /// Trains with as many stations and as many second class seats; a quarter of that in first class.
-pub fn sale(trains: usize, stations: u32, seats: u32) -> Sale {
+pub(crate) fn sale(trains: usize, stations: u32, seats: u32) -> Sale {
     let station = |number: u32| Station {
         id: format!("s{number}"),
         name: format!("Station {number}"),
@@ -95,7 +95,7 @@ pub fn sale(trains: usize, stations: u32, seats: u32) -> Sale {
 }
 
 /// Boots every host of a topology and opens the sale.
-pub async fn stage(config: &Arc<Config>, server: &Server, bank: &Bank) {
+pub(crate) async fn stage(config: &Arc<Config>, server: &Server, bank: &Bank) {
     let server_here = server.clone();
     host::add("redis-1", move || {
         let server = server_here.clone();
@@ -131,7 +131,7 @@ async fn boot(service: Service, config: Arc<Config>, instance: usize) {
 }
 
 /// Plays a sale to its rest.
-pub fn play(play: Play) -> Played {
+pub(crate) fn play(play: Play) -> Played {
     let history = History::new();
     let watch = Watch::new(&play.config.sale);
     let result = Arc::new(Mutex::new((Vec::new(), Default::default())));

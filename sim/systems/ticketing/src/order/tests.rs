@@ -1,0 +1,160 @@
+//! The admission queue and the idempotency of submissions, on a simulated Redis.
+use std::time::Duration;
+
+use http::StatusCode;
+use world::time::sleep;
+
+use crate::{
+    api::{QueueState, SubmitOrder, code},
+    domain::OrderState,
+    keys,
+    service::{
+        Instance,
+        testing::{RUN, config, on_sale, trip},
+    },
+};
+
+use super::{OrderService, admission, moves::CLOSE, queue};
+
+async fn join_all(instance: &Instance, accounts: std::ops::Range<u32>) -> Vec<String> {
+    let mut tokens = Vec::new();
+    for account in accounts {
+        tokens.push(queue::join(instance, &format!("a{account}"), RUN).await.expect("a place").token);
+    }
+    tokens
+}
+
+#[test]
+fn places_leave_at_two_percent_of_what_remains() {
+    // 500 seats on 4 segments: 2000 remain, so 40 leave per second.
+    on_sale(config(500), |instance| async move {
+        join_all(&instance, 0..300).await;
+        let begin = admission::advance(&instance, RUN).await.expect("an answer");
+        for _ in 0..40 {
+            sleep(Duration::from_millis(50)).await;
+            admission::advance(&instance, RUN).await.expect("an answer");
+        }
+        let polled_often = admission::advance(&instance, RUN).await.expect("an answer");
+        let law =
+            |from: &admission::Standing, to: &admission::Standing| 40 * (to.now_ms - from.now_ms) / 1000;
+        let left = polled_often.head - begin.head;
+        assert!(left.abs_diff(law(&begin, &polled_often)) <= 3, "{left} left");
+        // Nobody asks for a while: those who wait lose nothing by it.
+        sleep(Duration::from_secs(3)).await;
+        let asked_late = admission::advance(&instance, RUN).await.expect("an answer");
+        let left = asked_late.head - begin.head;
+        assert!(left.abs_diff(law(&begin, &asked_late)) <= 3, "{left} left");
+        // Half of the stock goes: the rate halves.
+        let stock = keys::stock(RUN, crate::domain::Class::Second);
+        let half = redis::cmd("HSET").arg(stock).arg(&[(0, 0), (1, 0)]).take();
+        instance.store.command::<i64>(&half).await.expect("an answer");
+        sleep(Duration::from_secs(1)).await;
+        let slower = admission::advance(&instance, RUN).await.expect("an answer");
+        assert_eq!(slower.remaining, 1000);
+        assert!((19..=22).contains(&(slower.head - asked_late.head)), "{slower:?}");
+    });
+}
+
+#[test]
+fn a_lull_is_no_burst() {
+    on_sale(config(500), |instance| async move {
+        admission::advance(&instance, RUN).await.expect("an answer");
+        sleep(Duration::from_secs(60)).await;
+        join_all(&instance, 0..20).await;
+        let standing = admission::advance(&instance, RUN).await.expect("an answer");
+        assert!(standing.head <= 4, "{standing:?}");
+    });
+}
+
+#[test]
+fn the_queue_has_an_end() {
+    let mut config = config(500);
+    config.queue.waiting_max = 5;
+    on_sale(config, |instance| async move {
+        let tokens = join_all(&instance, 0..5).await;
+        let refused = queue::join(&instance, "late", RUN).await.expect_err("no place");
+        assert_eq!((refused.status, refused.code.as_ref()), (StatusCode::CONFLICT, code::STANDBY_OFFERED));
+        // Who has a place keeps it.
+        assert_eq!(queue::join(&instance, "a3", RUN).await.expect("a place").token, tokens[3]);
+        assert!(queue::poll(&instance, "a4", &tokens[3]).await.is_err());
+        sleep(Duration::from_secs(1)).await;
+        let place = queue::poll(&instance, "a3", &tokens[3]).await.expect("a place");
+        assert_eq!((place.state, place.position), (QueueState::Admitted, 4));
+    });
+}
+
+#[test]
+fn a_slow_queue_offers_standby() {
+    // 4 seats of segments remain: one leaves every 12.5 s.
+    on_sale(config(1), |instance| async move {
+        let tokens = join_all(&instance, 0..4).await;
+        let refused = queue::join(&instance, "late", RUN).await.expect_err("no place");
+        assert_eq!(refused.code, code::STANDBY_OFFERED);
+        let place = queue::poll(&instance, "a3", &tokens[3]).await.expect("a place");
+        assert_eq!((place.state, place.ahead), (QueueState::Waiting, 3));
+        sleep(Duration::from_secs(51)).await;
+        let place = queue::poll(&instance, "a0", &tokens[0]).await.expect("a place");
+        assert_eq!(place.state, QueueState::Admitted);
+        sleep(Duration::from_secs(15 * 60)).await;
+        assert_eq!(
+            queue::poll(&instance, "a0", &tokens[0]).await.expect_err("expired").status,
+            StatusCode::NOT_FOUND
+        );
+    });
+}
+
+fn wanted(token: &str, passengers: u32) -> SubmitOrder {
+    SubmitOrder { trip: trip(0, 2), passengers, queue_token: token.to_owned() }
+}
+
+/// Without inventory and seat hosts an order stays in PLACING: nobody knows whether it will come about.
+#[test]
+fn a_key_is_bound_to_one_order() {
+    on_sale(config(500), |instance| async move {
+        let service = OrderService::new(&instance, 1);
+        let tokens = join_all(&instance, 0..2).await;
+        let submit = async |account: &str, key: &str, wanted: SubmitOrder| {
+            service.submit(account, key, &wanted).await.expect_err("no inventory")
+        };
+        assert_eq!(submit("a0", "k", wanted(&tokens[0], 1)).await.code, code::NOT_ADMITTED);
+        sleep(Duration::from_secs(1)).await;
+        admission::advance(&instance, RUN).await.expect("an answer");
+        assert_eq!(submit("a1", "k", wanted(&tokens[0], 1)).await.code, code::TOKEN_REFUSED);
+        for _ in 0..2 {
+            let error = submit("a0", "k", wanted(&tokens[0], 1)).await;
+            assert_eq!(error.status, StatusCode::GATEWAY_TIMEOUT, "{error}");
+        }
+        assert_eq!(submit("a0", "k", wanted(&tokens[0], 2)).await.code, code::IDEMPOTENCY_CONFLICT);
+        assert_eq!(submit("a0", "k2", wanted(&tokens[0], 1)).await.code, code::TOKEN_REFUSED);
+        let placing = redis::cmd("ZRANGE").arg(keys::ORDER_PLACING).arg(0).arg(-1).take();
+        let placing: Vec<String> = instance.store.command(&placing).await.expect("an answer");
+        let [order] = placing.as_slice() else { panic!("one order, not {placing:?}") };
+        // It never was open: there is nothing to close, and nothing to cancel.
+        let outcome = service.orders.make(&CLOSE, order, &[]).await.expect("an answer");
+        assert_eq!((outcome.moved, outcome.state), (false, OrderState::Placing));
+        let error = service.cancel("a0", "k3", order).await.expect_err("no such order for its buyer");
+        assert_eq!(error.status, StatusCode::NOT_FOUND);
+    });
+}
+
+#[test]
+fn nonsense_is_refused() {
+    on_sale(config(500), |instance| async move {
+        let service = OrderService::new(&instance, 1);
+        let mut strange = vec![wanted("t", 0), wanted("t", 6), wanted("a:b", 1)];
+        for trip in [trip(2, 2), trip(3, 1), trip(0, 5), trip(0, u32::MAX)] {
+            strange.push(SubmitOrder { trip, ..wanted("t", 1) });
+        }
+        strange.push(SubmitOrder {
+            trip: crate::domain::Trip { run: "x".to_owned(), ..trip(0, 1) },
+            ..wanted("t", 1)
+        });
+        for request in strange {
+            let error = service.submit("a", "k", &request).await.expect_err("refused");
+            assert!(
+                matches!(error.status, StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND),
+                "{request:?}: {error}"
+            );
+        }
+    });
+}
