@@ -1,6 +1,6 @@
 //! How a caller learns whether a failed command may have had an effect.
 
-use std::{error::Error, fmt, io};
+use std::{error::Error, fmt, io, sync::Arc};
 
 use redis::RedisError;
 
@@ -26,9 +26,11 @@ impl Error for NotSent {}
 /// True for a [`NotSent`] error. A server's error reply (`WRONGTYPE …`) is a different thing: look at
 /// [`RedisError::kind`].
 pub fn was_not_sent(error: &RedisError) -> bool {
+    // The `redis` crate keeps an io error in an Arc, and that Arc is what it gives as the source.
     error
         .source()
-        .and_then(|source| source.downcast_ref::<io::Error>())
+        .and_then(|source| source.downcast_ref::<Arc<dyn Error + Send + Sync>>())
+        .and_then(|inner| inner.downcast_ref::<io::Error>())
         .and_then(io::Error::get_ref)
         .is_some_and(|inner| inner.is::<NotSent>())
 }

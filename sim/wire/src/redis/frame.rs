@@ -62,8 +62,8 @@ impl Scanner {
     pub fn scan(&mut self, buffer: &[u8]) -> Result<Option<usize>, FrameError> {
         loop {
             let Some(rest) = buffer.get(self.position..) else { return Ok(None) };
-            let Some((kind, line, after_line)) = header(rest)? else { return Ok(None) };
-            let mut length = after_line;
+            let Some(Header { kind, line, length }) = header(rest)? else { return Ok(None) };
+            let mut length = length;
             let mut elements = 0;
             match kind {
                 b'+' | b'-' | b':' => {}
@@ -117,12 +117,21 @@ impl Scanner {
     }
 }
 
-/// The type byte, the rest of the line, and the length of the whole line with its end; `None` if incomplete.
-fn header(rest: &[u8]) -> Result<Option<(u8, &[u8], usize)>, FrameError> {
+/// The line that a frame starts with.
+struct Header<'a> {
+    kind: u8,
+    /// What follows the type byte.
+    line: &'a [u8],
+    /// Bytes of the whole line with its end.
+    length: usize,
+}
+
+/// Reads the line at the start; `None` if it is incomplete.
+fn header(rest: &[u8]) -> Result<Option<Header<'_>>, FrameError> {
     let Some((&kind, line)) = rest.split_first() else { return Ok(None) };
     let window = &line[..line.len().min(MAX_LINE_LENGTH)];
     match window.windows(2).position(|pair| pair == b"\r\n") {
-        Some(end) => Ok(Some((kind, &line[..end], end + 3))),
+        Some(end) => Ok(Some(Header { kind, line: &line[..end], length: end + 3 })),
         None if line.len() >= MAX_LINE_LENGTH => Err(FrameError::TooLarge),
         None => Ok(None),
     }
@@ -177,7 +186,7 @@ impl Decoder {
     }
 }
 
-fn malformed(what: impl ToString) -> FrameError {
+fn malformed(what: impl std::fmt::Display) -> FrameError {
     FrameError::Malformed(what.to_string())
 }
 

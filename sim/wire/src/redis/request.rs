@@ -263,7 +263,9 @@ fn single_quoted(line: &[u8], mut at: usize, out: &mut Vec<u8>) -> Option<usize>
 mod tests {
     use super::*;
 
-    fn parse(bytes: &[u8]) -> Result<Option<(usize, Vec<Vec<u8>>)>, RequestError> {
+    type Parsed = Option<(usize, Vec<Vec<u8>>)>;
+
+    fn parse(bytes: &[u8]) -> Result<Parsed, RequestError> {
         let mut parser = Parser::default();
         let length = parser.parse(bytes)?;
         Ok(length.map(|length| (length, parser.arguments(bytes).map(<[u8]>::to_vec).collect())))

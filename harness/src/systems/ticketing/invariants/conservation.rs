@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use ticketing::domain::{HoldState, SeatLockState, Trip};
+use ticketing::domain::{HoldState, OrderState, SeatLockState, Trip};
 
 use crate::check::Invariant;
 use crate::systems::ticketing::facts::{Change, Coach, Facts};
@@ -61,21 +61,27 @@ impl Conservation {
         }
     }
 
-    /// The equations at rest.
+    /// The equations at rest. A lock counts only if its order may have one: what an ended order still holds is lost.
     pub(in crate::systems::ticketing) fn conclude(&mut self, facts: &Facts, at: Duration) {
-        let [mut held, mut sold, mut seated, mut ticketed] = [(); 4].map(|()| Count::default());
-        for hold in facts.holds.values() {
+        let [mut held, mut sold, mut seated, mut ticketed, mut lost] = [(); 5].map(|()| Count::default());
+        let state = |order: &str| facts.orders.get(order).map(|order| order.state);
+        for (order, hold) in &facts.holds {
             let Some(trip) = &hold.trip else { continue };
-            match hold.state {
-                HoldState::Held => held.add(trip, i64::from(hold.seats)),
-                HoldState::Sold => sold.add(trip, i64::from(hold.seats)),
-                HoldState::Released => {}
-            }
+            let count = match (hold.state, state(order)) {
+                (HoldState::Released, _) => continue,
+                (HoldState::Held, Some(state)) if !state.is_final() => &mut held,
+                (HoldState::Sold, Some(OrderState::Success)) => &mut sold,
+                _ => &mut lost,
+            };
+            count.add(trip, i64::from(hold.seats));
         }
-        for lock in facts.seat_locks.values().filter(|lock| lock.state == SeatLockState::Ticketed) {
-            if let Some(trip) = &lock.trip {
-                seated.add(trip, lock.seats.len() as i64);
-            }
+        for (order, lock) in &facts.seat_locks {
+            let (SeatLockState::Ticketed, Some(OrderState::Success), Some(trip)) =
+                (lock.state, state(order), &lock.trip)
+            else {
+                continue;
+            };
+            seated.add(trip, lock.seats.len() as i64);
         }
         for order in facts.tickets_of.keys() {
             facts.valid_tickets(order).for_each(|(_, ticket)| ticketed.add(&ticket.trip, 1));
@@ -83,15 +89,16 @@ impl Conservation {
         for (coach, capacities) in &self.capacities {
             for (segment, capacity) in (0_u32..).zip(capacities.iter().copied().map(i64::from)) {
                 let remaining = facts.stock.get(coach).and_then(|stock| stock.get(&segment)).copied();
-                let [held, sold, seated, ticketed] = [&held, &sold, &seated, &ticketed].map(|c| c.get(coach, segment));
+                let [held, sold, seated, ticketed, lost] =
+                    [&held, &sold, &seated, &ticketed, &lost].map(|count| count.get(coach, segment));
                 let balanced = remaining == Some(capacity - held - sold) && sold == ticketed && seated == ticketed;
                 self.invariant.check(at, balanced, || {
                     let (run, class) = coach;
                     let remaining = remaining.map_or("no".to_owned(), |remaining| remaining.to_string());
                     let what = format!(
                         "at rest, {run}, {class} class, segment {segment}: {capacity} seats exist, but {remaining} \
-                         remain, {held} are held, {sold} are sold; {seated} seats are taken for good and {ticketed} \
-                         tickets are valid"
+                         remain, {held} are held and {sold} are sold; {lost} are still taken by orders that have \
+                         ended without a ticket; {seated} seats are taken for good and {ticketed} tickets are valid"
                     );
                     (what, Vec::new())
                 });

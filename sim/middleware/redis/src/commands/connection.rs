@@ -89,6 +89,9 @@ pub(super) fn select(unit: &mut Unit<'_>, a: &Args<'_>) -> Outcome {
             unit.reply.ok();
             Ok(())
         }
+        index if i32::try_from(index).is_err() => {
+            Err(fixed("ERR value is out of range, value must between -2147483648 and 2147483647"))
+        }
         _ => Err(fixed("ERR DB index is out of range")),
     }
 }

@@ -21,8 +21,15 @@ struct Step<'a> {
     type_name: Option<&'a [u8]>,
 }
 
+/// Reads a cursor as C's `strtoul` does: an empty text is zero, a negative number wraps around.
 fn cursor(text: &[u8]) -> Result<usize, ReplyError> {
-    std::str::from_utf8(text).ok().and_then(|text| text.parse().ok()).ok_or(INVALID_CURSOR)
+    if text.is_empty() {
+        return Ok(0);
+    }
+    let text = std::str::from_utf8(text).map_err(|_| INVALID_CURSOR)?;
+    let magnitude: u64 = text.strip_prefix('-').unwrap_or(text).parse().map_err(|_| INVALID_CURSOR)?;
+    let cursor = if text.starts_with('-') { magnitude.wrapping_neg() } else { magnitude };
+    usize::try_from(cursor).map_err(|_| INVALID_CURSOR)
 }
 
 impl<'a> Step<'a> {

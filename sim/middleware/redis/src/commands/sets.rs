@@ -2,10 +2,13 @@
 
 use crate::{
     commands::{Args, Context, check_type, is},
-    error::{NOT_INTEGER, OUT_OF_RANGE_POSITIVE, Outcome, ReplyError, SYNTAX, fixed},
+    error::{COUNT_OUT_OF_RANGE, OUT_OF_RANGE, OUT_OF_RANGE_POSITIVE, Outcome, ReplyError, SYNTAX, fixed},
     keyspace::{Blob, Expiry, Set, Value},
     number::{integer, parse_i64},
 };
+
+/// Most members that `SRANDMEMBER` repeats for a negative count. Redis would try to write any number of them.
+const MAX_REPEATED: usize = 1024 * 1024;
 
 pub(super) fn sadd(c: &mut Context<'_>, a: &Args<'_>) -> Outcome {
     let added = c.db.keyspace.edit_or_create(a[1], |set: &mut Set| {
@@ -115,10 +118,13 @@ pub(super) fn srandmember(c: &mut Context<'_>, a: &Args<'_>) -> Outcome {
         [_, _, count] => Some(integer(count)?),
         _ => return Err(SYNTAX),
     };
+    if count == Some(i64::MIN) {
+        return Err(COUNT_OUT_OF_RANGE);
+    }
     let length = c.db.keyspace.read::<Set>(a[1])?.map_or(0, Set::len);
     let wanted = usize::try_from(count.unwrap_or(1).unsigned_abs()).unwrap_or(usize::MAX);
-    if wanted > isize::MAX as usize / 2 {
-        return Err(NOT_INTEGER);
+    if length > 0 && count.is_some_and(i64::is_negative) && wanted > MAX_REPEATED {
+        return Err(OUT_OF_RANGE);
     }
     let chosen: Vec<usize> = match count {
         _ if length == 0 => Vec::new(),

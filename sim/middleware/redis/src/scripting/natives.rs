@@ -234,7 +234,7 @@ fn string_functions(lua: &Lua, native: &Table, budget: &Arc<Budget>) -> mlua::Re
         "is_anchored",
         lua.create_function(|_, pattern: LuaString| Ok(pattern.as_bytes().starts_with(b"^")))?,
     )?;
-    native.raw_set("expand", lua.create_function(expand)?)?;
+    native.raw_set("expand", lua.create_function(|lua, arguments: MultiValue| expand(lua, &arguments))?)?;
 
     let shared = budget.clone();
     let rep = move |lua: &Lua, arguments: MultiValue| {
@@ -349,8 +349,8 @@ fn push_captures(
 }
 
 /// The replacement string of `gsub`: `%0` is the whole match, `%1` to `%9` are captures.
-fn expand(lua: &Lua, arguments: MultiValue) -> mlua::Result<LuaString> {
-    let replacement = text_argument(lua, &arguments, 1, "gsub")?;
+fn expand(lua: &Lua, arguments: &MultiValue) -> mlua::Result<LuaString> {
+    let replacement = text_argument(lua, arguments, 1, "gsub")?;
     let replacement = replacement.as_bytes();
     let mut out = Vec::with_capacity(replacement.len());
     let mut bytes = replacement.iter();
@@ -364,7 +364,7 @@ fn expand(lua: &Lua, arguments: MultiValue) -> mlua::Result<LuaString> {
                     if place > arguments.len() {
                         return Err(lua_error(lua, "invalid capture index"));
                     }
-                    out.extend_from_slice(&text_argument(lua, &arguments, place, "gsub")?.as_bytes());
+                    out.extend_from_slice(&text_argument(lua, arguments, place, "gsub")?.as_bytes());
                 }
                 Some(other) => out.push(*other),
                 None => out.push(0),
@@ -403,6 +403,13 @@ fn math_functions(lua: &Lua, native: &Table, random: &Arc<Mutex<Random>>) -> mlu
     native.raw_set("randomseed", lua.create_function(seed)?)
 }
 
+/// The message after a place in `sandbox.lua`, if it has one: scripts do not know that file.
+fn without_place(message: &[u8]) -> Option<&[u8]> {
+    let rest = message.strip_prefix(b"sandbox:")?;
+    let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    rest.get(digits..)?.strip_prefix(b": ")
+}
+
 fn error_functions(lua: &Lua, native: &Table) -> mlua::Result<()> {
     // What a script catches: tables and strings, never an error object of ours.
     let plain_error = |lua: &Lua, error: Value| match &error {
@@ -412,11 +419,16 @@ fn error_functions(lua: &Lua, native: &Table) -> mlua::Result<()> {
             Some(ScriptError::OutOfInstructions) => Err(Error::external(ScriptError::OutOfInstructions)),
             None => Ok(Value::String(lua.create_string(first_line(inner))?)),
         },
+        Value::String(text) => match without_place(&text.as_bytes()) {
+            Some(message) => Ok(Value::String(lua.create_string(message)?)),
+            None => Ok(error.clone()),
+        },
         _ => Ok(error),
     };
     native.raw_set("plain_error", lua.create_function(plain_error)?)?;
     // The text of the error reply that ends a script; the digest is filled in later.
     let error_text = |lua: &Lua, error: Value| {
+        let line = script_line(lua).unwrap_or(1);
         let message = match &error {
             Value::Error(inner) => match ScriptError::behind(inner) {
                 Some(ScriptError::Reply(message)) => message.clone(),
@@ -427,7 +439,10 @@ fn error_functions(lua: &Lua, native: &Table) -> mlua::Result<()> {
                 Value::String(message) => message.to_string_lossy(),
                 _ => "ERR unknown error".to_owned(),
             },
-            Value::String(text) => format!("ERR {}", text.to_string_lossy()),
+            Value::String(text) => match without_place(&text.as_bytes()) {
+                Some(message) => format!("ERR user_script:{line}: {}", String::from_utf8_lossy(message)),
+                None => format!("ERR {}", text.to_string_lossy()),
+            },
             Value::Nil => "ERR nil".to_owned(),
             Value::Boolean(value) => format!("ERR {value}"),
             Value::Integer(_) | Value::Number(_) => {
@@ -436,7 +451,6 @@ fn error_functions(lua: &Lua, native: &Table) -> mlua::Result<()> {
             }
             other => format!("ERR {}", type_name(Some(other))),
         };
-        let line = script_line(lua).unwrap_or(1);
         Ok(format!("{message} script: {{script}}, on {CHUNK_NAME}:{line}."))
     };
     native.raw_set("error_text", lua.create_function(error_text)?)

@@ -37,16 +37,30 @@ for _, name in ipairs({
     real[name] = raw[name]
 end
 
--- Errors. Redis hands the text of an error table to pcall; errors from Rust arrive as userdata.
-local function caught(ok, ...)
-    if ok then return true, ... end
-    local err = native.plain_error((...))
-    if raw_type(err) == "table" and raw_type(err.err) == "string" then err = err.err end
-    return false, err
+-- Calls without letting an error through. Arguments and results travel in tables: the pcall of Lua 5.1 pushes one
+-- value more than it made room for when a function returns many.
+local raw_unpack = unpack
+local function pack(...) return { n = raw_select("#", ...), ... } end
+local function protected_call(f, arguments)
+    local results
+    local ok, err = raw_pcall(function() results = pack(f(raw_unpack(arguments, 1, arguments.n))) end)
+    return ok, ok and results or native.plain_error(err)
 end
-function real.pcall(f, ...) return caught(raw_pcall(f, ...)) end
+
+-- Redis hands the text of an error table to pcall; errors from Rust arrive as userdata.
+function real.pcall(f, ...)
+    local ok, results = protected_call(f, pack(...))
+    if ok then return true, raw_unpack(results, 1, results.n) end
+    if raw_type(results) == "table" and raw_type(results.err) == "string" then results = results.err end
+    return false, results
+end
+-- The handler runs after the call has ended, not inside of it: the Lua machine switches its hooks off while it
+-- handles an error that a hook raised, so a handler that never ends would escape the limit.
 function real.xpcall(f, handler)
-    return raw_xpcall(f, function(err) return handler(native.plain_error(err)) end)
+    local ok, results = protected_call(f, { n = 0 })
+    if ok then return true, raw_unpack(results, 1, results.n) end
+    local _, handled = protected_call(handler, { n = 1, results })
+    return false, raw_type(handled) == "table" and handled[1] or handled
 end
 
 function real.rawset(t, key, value)

@@ -78,6 +78,7 @@ const TEMPLATES: &[&str] = &[
     "lpushx K M+",
     "lrange K N N",
     "lrem K N M",
+    "lrem K I M",
     "lset K N V",
     "ltrim K N N",
     "mget K+",
@@ -191,7 +192,6 @@ const TEMPLATES: &[&str] = &[
     "script exists V",
     "script load S",
     "flushall",
-    "select 0",
     "nosuchcommand V V",
 ];
 
@@ -352,7 +352,9 @@ impl Draw {
         if self.random.random_bool(0.8) {
             self.fit_keys(&words, &mut args);
         }
-        if self.random.random_bool(0.04) {
+        // Without their large counts, these two choose at random.
+        let chooses = matches!(words[0], "spop" | "srandmember");
+        if self.random.random_bool(0.04) && !chooses {
             match self.random.random_range(0..3) {
                 0 if args.len() > 1 => {
                     args.pop();

@@ -1,7 +1,7 @@
 //! The gateway: the only service that buyers reach. Proves who is asking, limits how often, and passes requests on.
 //!
-//! - [`rate_limit`], `rate_limit.lua`: requests per account and per device.
-//! - [`forward`]: to which instance of which service, and what happens when there is no answer.
+//! - `rate_limit`, `rate_limit.lua`: requests per account and per device.
+//! - `forward`: to which instance of which service, and what happens when there is no answer.
 use std::sync::Arc;
 
 use axum::{

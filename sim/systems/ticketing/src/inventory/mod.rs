@@ -2,7 +2,7 @@
 //!
 //! - `deduct.lua`: takes stock on every segment of a trip, or on none.
 //! - `release.lua`, `sell.lua`: what becomes of it.
-//! - [`stock`]: these scripts as functions.
+//! - `stock`: these scripts as functions.
 use std::sync::Arc;
 
 use axum::{

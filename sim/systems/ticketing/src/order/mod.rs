@@ -1,9 +1,9 @@
 //! The order service: admission queue, submission, the order state machine, expiry of unpaid orders.
 //!
-//! - [`admission`], `admission.lua`: the admission law; [`queue`]: places in the queue.
-//! - [`submit`]: from a queue token to an order that waits for its money.
-//! - [`moves`], `transition.lua`: the state machine.
-//! - [`ending`]: cancellation, expiry, and giving back what an ended order holds.
+//! - `admission`, `admission.lua`: the admission law; `queue`: places in the queue.
+//! - `submit`: from a queue token to an order that waits for its money.
+//! - `moves`, `transition.lua`: the state machine.
+//! - `ending`: cancellation, expiry, and giving back what an ended order holds.
 use std::sync::{Arc, Weak};
 
 use axum::{

@@ -152,10 +152,13 @@ impl OrderService {
     async fn end(&self, placing: &Placing<'_>, step: &Move) -> Outcome<OrderView> {
         let reason = [("reason", code::SOLD_OUT.to_owned())];
         let outcome = self.orders.make(step, &placing.order, &reason).await?;
-        if outcome.moved && step.needs_cleanup() {
+        if !outcome.moved {
+            return self.as_it_stands(&placing.order).await;
+        }
+        if step.needs_cleanup() {
             self.clean_up_soon(&placing.order);
         }
-        self.as_it_stands(&placing.order).await
+        Err(sold_out())
     }
 
     async fn existing(&self, order: &str) -> Outcome<Order> {
@@ -173,9 +176,7 @@ impl OrderService {
 fn settled(order: &str, record: &Order) -> Outcome<OrderView> {
     match (record.state, record.reason.as_deref()) {
         (OrderState::Placing, _) => Err(ApiError::unknown("the order is still being placed")),
-        (OrderState::Rejected, Some(code::SOLD_OUT)) => {
-            Err(request::conflict(code::SOLD_OUT, "not enough seats are free over the whole trip"))
-        }
+        (OrderState::Rejected, Some(code::SOLD_OUT)) => Err(sold_out()),
         (OrderState::Rejected, _) => {
             Err(request::conflict(code::ABANDONED, "the order was given up; nothing is held"))
         }
@@ -186,6 +187,10 @@ fn settled(order: &str, record: &Order) -> Outcome<OrderView> {
 /// A refusal stays one; of everything else nobody knows whether it will have happened.
 fn in_doubt(error: ApiError) -> ApiError {
     if error.status.is_client_error() { error } else { ApiError::unknown(error.message) }
+}
+
+fn sold_out() -> ApiError {
+    request::conflict(code::SOLD_OUT, "not enough seats are free over the whole trip")
 }
 
 fn token_refused() -> ApiError {

@@ -1,8 +1,8 @@
 //! The payment service: the one payment of each order, the bank's callbacks, refunds.
 //!
-//! - [`create`], `create.lua`: a payment, here and at the bank ([`bank`]).
-//! - [`callback`], `news.lua`: what the bank says about it, idempotent by payment and version.
-//! - [`settle`]: what has to be done about it, retried, with dead letters.
+//! - `create`, `create.lua`: a payment, here and at the bank (`bank`).
+//! - `callback`, `news.lua`: what the bank says about it, idempotent by payment and version.
+//! - `settle`: what has to be done about it, retried, with dead letters.
 //! - `unwind.lua`: its order ends without a ticket.
 use std::sync::Arc;
 

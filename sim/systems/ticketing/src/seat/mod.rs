@@ -2,7 +2,7 @@
 //!
 //! - `lock.lua`: picks and locks.
 //! - `ticket.lua`, `free.lua`: what becomes of the lock.
-//! - [`locks`]: these scripts as functions; [`map`]: how seats are called.
+//! - `locks`: these scripts as functions; [`map`]: how seats are called.
 //!
 //! Orders free their seats themselves when they end without a ticket. The expiry of locks is the second line: it
 //! needs nothing but this service. A lock that expired is refused when it should be ticketed, so a seat is never

@@ -1,9 +1,9 @@
 //! What all services share: their access to Redis and to each other, persisted work, reading requests.
 //!
-//! - [`store`]: scripts and commands to Redis.
-//! - [`peers`]: calls to the instances of another service.
-//! - [`work`]: sorted sets of work that must be done even if its owner crashes.
-//! - [`request`]: reading what a request carries.
+//! - `store`: scripts and commands to Redis.
+//! - `peers`: calls to the instances of another service.
+//! - `work`: sorted sets of work that must be done even if its owner crashes.
+//! - `request`: reading what a request carries.
 use std::sync::Arc;
 
 use axum::Router;

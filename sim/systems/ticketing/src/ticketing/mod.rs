@@ -1,6 +1,6 @@
 //! The ticketing service: issues the tickets of paid orders, or compensates with refund and returned stock.
 //!
-//! - [`issue`]: both ways.
+//! - `issue`: both ways.
 //! - `issue.lua`, `void.lua`: tickets.
 use std::sync::Arc;
 

@@ -2,7 +2,7 @@
 pub(crate) mod audit;
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -65,12 +65,8 @@ pub(crate) struct Played {
     /// What did not hold, in the order in which it was noticed.
     pub(crate) wrong: Vec<String>,
     /// Orders by final state, with the reason of those that ended without a ticket.
-    pub(crate) orders: std::collections::BTreeMap<String, u64>,
-    pub(crate) history: History,
+    pub(crate) orders: BTreeMap<String, u64>,
     pub(crate) fingerprint: u128,
-    pub(crate) messages: u64,
-    pub(crate) simulated: Duration,
-    pub(crate) wall: Duration,
 }
 
 /// Trains with as many stations and as many second class seats; a quarter of that in first class.
@@ -132,12 +128,11 @@ async fn boot(service: Service, config: Arc<Config>, instance: usize) {
 
 /// Plays a sale to its rest.
 pub(crate) fn play(play: Play) -> Played {
-    let history = History::new();
     let watch = Watch::new(&play.config.sale);
     let result = Arc::new(Mutex::new((Vec::new(), Default::default())));
     let mut sim = world::sim::Config::new(play.seed);
     sim.mutants = play.mutants.clone();
-    let (recorded, watching, judged) = (history.clone(), watch.clone(), Arc::clone(&result));
+    let (watching, judged) = (watch, Arc::clone(&result));
     let outcome = world::sim::run(sim, move || async move {
         let server = Server::new(redis_middleware::Options {
             observer: Some(watching.observer()),
@@ -155,7 +150,7 @@ pub(crate) fn play(play: Play) -> Played {
                 host.boot();
             });
         }
-        let buyers = Buyers::new(Arc::clone(&config), recorded, play.profile.clone());
+        let buyers = Buyers::new(Arc::clone(&config), History::new(), play.profile.clone());
         let mut journeys = Vec::new();
         for buyer in 0..play.buyers {
             sleep(play.load / u32::try_from(play.buyers).expect("few buyers")).await;
@@ -177,8 +172,7 @@ pub(crate) fn play(play: Play) -> Played {
     if let Err(error) = outcome.result {
         wrong.push(error.to_string());
     }
-    let (fingerprint, messages) = (outcome.fingerprint, outcome.messages);
-    Played { wrong, orders, history, fingerprint, messages, simulated: outcome.simulated, wall: outcome.wall }
+    Played { wrong, orders, fingerprint: outcome.fingerprint }
 }
 
 /// Waits until no work is left, and replays dead letters like an operator would.

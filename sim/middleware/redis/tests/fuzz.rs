@@ -1,0 +1,112 @@
+//! Garbage from the wire: never a panic, never memory for what was only announced.
+
+mod common;
+
+use common::{Raw, Reply, block_on, serve};
+use proptest::prelude::*;
+use redis_middleware::{Options, Server};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+/// Feeds bytes to a server in pieces; what it answered until it closed the connection or was left alone.
+fn feed(pieces: &[Vec<u8>]) -> Vec<u8> {
+    block_on(async {
+        let (mut client, stream) = tokio::io::duplex(1 << 20);
+        let server = Server::new(Options::default());
+        let talk = async move {
+            let mut answer = Vec::new();
+            for piece in pieces {
+                if client.write_all(piece).await.is_err() {
+                    break;
+                }
+            }
+            let _ = client.shutdown().await;
+            let _ = client.read_to_end(&mut answer).await;
+            answer
+        };
+        let (_, answer) = tokio::join!(server.serve(stream), talk);
+        answer
+    })
+}
+
+/// Bytes that look like requests, more or less.
+fn noise() -> impl Strategy<Value = Vec<u8>> {
+    let word = prop_oneof![
+        Just(b"*".to_vec()),
+        Just(b"$".to_vec()),
+        Just(b"\r\n".to_vec()),
+        Just(b"\n".to_vec()),
+        Just(b"*3\r\n$3\r\nSET\r\n".to_vec()),
+        Just(b"$1\r\na\r\n".to_vec()),
+        Just(b"EVAL \"return redis.call(unpack(ARGV))\" 0 ".to_vec()),
+        Just(b"MULTI\r\n".to_vec()),
+        Just(b"EXEC\r\n".to_vec()),
+        Just(b"HELLO 3\r\n".to_vec()),
+        Just(b"\"".to_vec()),
+        "[A-Za-z]{1,8} ".prop_map(String::into_bytes),
+        "-?[0-9]{1,20}\r\n".prop_map(String::into_bytes),
+        proptest::collection::vec(any::<u8>(), 0..20),
+    ];
+    proptest::collection::vec(word, 0..30).prop_map(|words| words.concat())
+}
+
+/// Any command of the table with any arguments.
+fn command() -> impl Strategy<Value = Vec<u8>> {
+    let names: Vec<String> = block_on(async {
+        let port = serve(Server::new(Options::default())).await;
+        let Reply::Many(_, Some(names)) = Raw::connect(port).await.words("COMMAND LIST").await else {
+            panic!("no list of commands")
+        };
+        names.iter().map(Reply::text).collect()
+    });
+    let argument = prop_oneof![
+        Just(b"k".to_vec()),
+        Just(b"0".to_vec()),
+        Just(b"-1".to_vec()),
+        Just(b"9223372036854775807".to_vec()),
+        Just(b"-9223372036854775808".to_vec()),
+        Just(b"WITHSCORES".to_vec()),
+        Just(b"LIMIT".to_vec()),
+        Just(b"COUNT".to_vec()),
+        Just(b"MATCH".to_vec()),
+        Just(b"(1".to_vec()),
+        Just(b"[a".to_vec()),
+        Just(b"inf".to_vec()),
+        Just(b"[".to_vec()),
+        Just(b"%".to_vec()),
+        proptest::collection::vec(any::<u8>(), 0..6),
+    ];
+    (proptest::sample::select(names), proptest::collection::vec(argument, 0..7)).prop_map(|(name, arguments)| {
+        // Half a gigabyte of zeros is legal for SETRANGE, but not what this test is for.
+        let name = if name == "setrange" { "getrange".to_owned() } else { name };
+        let mut args = vec![name.into_bytes()];
+        args.extend(arguments);
+        common::encode(&args)
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn noise_never_breaks_the_server(pieces in proptest::collection::vec(noise(), 1..4)) {
+        feed(&pieces);
+    }
+
+    #[test]
+    fn any_arguments_get_one_reply_each(commands in proptest::collection::vec(command(), 1..20)) {
+        let answer = feed(&commands);
+        prop_assert!(!answer.is_empty());
+        // Whatever was answered can be read by an independent decoder.
+        let mut buffer = bytes::BytesMut::from(&answer[..]);
+        let mut decoder = wire::redis::frame::Decoder::default();
+        while decoder.decode(&mut buffer).expect("a well-formed reply").is_some() {}
+        prop_assert!(buffer.is_empty());
+    }
+}
+
+#[test]
+fn announced_sizes_are_not_reserved() {
+    for header in ["*1048576\r\n", "*1\r\n$536870912\r\n", "*999999999\r\n", "$99999999999999\r\n"] {
+        feed(&[header.as_bytes().to_vec()]);
+    }
+}
