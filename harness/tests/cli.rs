@@ -124,7 +124,7 @@ fn wrong_usage_is_explained() {
         (&["run", "ticketing/peak", "--engine", "steam"], "kernel"),
         (&["run", "ticketing/peak", "--set", "novalue"], "KEY=VALUE"),
         (&["run"], "SCENARIO"),
-        (&["rnu"], "run"),
+        (&["verfy"], "verify"),
     ];
     for (words, hint) in cases {
         let output = rehearse(folder.path(), words);

@@ -61,7 +61,7 @@ fn inventory_crash_holds() {
 /// Each mutant makes its own scenario fail, on one of the first seeds.
 #[test]
 fn every_mutant_is_found_by_its_scenario() {
-    let missed: Vec<&str> = Ticketing
+    let missed: Vec<&str> = Ticketing::default()
         .mutants()
         .iter()
         .filter(|mutant| {

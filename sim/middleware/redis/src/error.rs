@@ -16,9 +16,8 @@ pub(crate) const INDEX_OUT_OF_RANGE: ReplyError = fixed("ERR index out of range"
 pub(crate) const OUT_OF_RANGE: ReplyError = fixed("ERR value is out of range");
 pub(crate) const OUT_OF_RANGE_POSITIVE: ReplyError = fixed("ERR value is out of range, must be positive");
 /// Where Redis needs to negate a count.
-pub(crate) const COUNT_OUT_OF_RANGE: ReplyError = fixed(
-    "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807",
-);
+pub(crate) const COUNT_OUT_OF_RANGE: ReplyError =
+    fixed("ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807");
 pub(crate) const OVERFLOW: ReplyError = fixed("ERR increment or decrement would overflow");
 pub(crate) const MIN_MAX_NOT_FLOAT: ReplyError = fixed("ERR min or max is not a float");
 pub(crate) const MIN_MAX_NOT_STRING: ReplyError = fixed("ERR min or max not valid string range item");

@@ -112,8 +112,12 @@ impl Server {
     pub fn new(options: Options) -> Self {
         let mut db = Database { random: options.seed, ..Database::default() };
         db.keyspace.record_changes = options.observer.is_some();
-        let state =
-            State { db, scripts: Scripts::new(options.script_limits), observer: options.observer, next_id: 1 };
+        let state = State {
+            db,
+            scripts: Scripts::new(options.script_limits),
+            observer: options.observer,
+            next_id: 1,
+        };
         Self { shared: Arc::new(Shared { state: Mutex::new(state), expiry_moved: Notify::new() }) }
     }
 
@@ -250,7 +254,12 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
                         state.begin(now_us());
                         Unit { state, session: &mut self.session, reply: &mut self.replies }.request(&args);
                         state.end();
-                        if state.db.keyspace.next_expiry_ms().is_some_and(|new| soonest.is_none_or(|old| new < old)) {
+                        if state
+                            .db
+                            .keyspace
+                            .next_expiry_ms()
+                            .is_some_and(|new| soonest.is_none_or(|old| new < old))
+                        {
                             self.server.shared.expiry_moved.notify_one();
                         }
                     }

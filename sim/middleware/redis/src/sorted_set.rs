@@ -75,11 +75,7 @@ impl SortedSet {
     }
 
     /// Members within a range of scores, lowest first.
-    pub fn range(
-        &self,
-        min: ScoreBound,
-        max: ScoreBound,
-    ) -> impl DoubleEndedIterator<Item = (&[u8], f64)> {
+    pub fn range(&self, min: ScoreBound, max: ScoreBound) -> impl DoubleEndedIterator<Item = (&[u8], f64)> {
         self.score_range(min, max).map(|(score, member)| (&**member, score.0))
     }
 
@@ -126,8 +122,7 @@ impl SortedSet {
 
     /// Removes the member with the lowest or the highest score.
     pub(crate) fn pop(&mut self, highest: bool) -> Option<(Blob, f64)> {
-        let (score, member) =
-            if highest { self.order.pop_last()? } else { self.order.pop_first()? };
+        let (score, member) = if highest { self.order.pop_last()? } else { self.order.pop_first()? };
         self.scores.swap_remove(&member);
         Some((member, score.0))
     }
@@ -166,13 +161,17 @@ mod tests {
 
     fn members(set: &SortedSet, min: (f64, bool), max: (f64, bool)) -> String {
         let bound = |(score, exclusive)| ScoreBound { score, exclusive };
-        set.range(bound(min), bound(max)).map(|(member, _)| String::from_utf8_lossy(member).into_owned()).collect()
+        set.range(bound(min), bound(max))
+            .map(|(member, _)| String::from_utf8_lossy(member).into_owned())
+            .collect()
     }
 
     #[test]
     fn score_then_bytes_is_the_order_and_bounds_hold_at_their_ends() {
         let mut set = SortedSet::default();
-        for (member, score) in [("b", 1.0), ("a", 1.0), ("c", -0.0), ("d", 0.0), ("e", f64::INFINITY), ("", 1.0)] {
+        for (member, score) in
+            [("b", 1.0), ("a", 1.0), ("c", -0.0), ("d", 0.0), ("e", f64::INFINITY), ("", 1.0)]
+        {
             set.insert(member.as_bytes(), score);
         }
         let inf = f64::INFINITY;

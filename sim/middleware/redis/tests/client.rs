@@ -200,7 +200,8 @@ fn a_plain_connection_is_poisoned_by_a_timeout_and_sends_nothing_more() {
         assert!(connection.is_poisoned());
         // The reply that comes too late belongs to nobody.
         peer.write_all(b"+PONG\r\n").await.expect("written");
-        let error = redis::cmd("GET").arg("a").query_async::<String>(&mut connection).await.expect_err("poisoned");
+        let error =
+            redis::cmd("GET").arg("a").query_async::<String>(&mut connection).await.expect_err("poisoned");
         assert!(was_not_sent(&error), "{error}");
         drop(connection);
         let mut received = Vec::new();
@@ -218,7 +219,8 @@ fn a_plain_connection_is_poisoned_by_a_dropped_command_and_by_garbage() {
         let mut connection = Connection::new(stream, None);
         let command = redis::cmd("PING");
         let mut ping = Box::pin(command.query_async::<String>(&mut connection));
-        let pending = std::future::poll_fn(|cx| std::task::Poll::Ready(ping.as_mut().poll(cx).is_pending())).await;
+        let pending =
+            std::future::poll_fn(|cx| std::task::Poll::Ready(ping.as_mut().poll(cx).is_pending())).await;
         assert!(pending);
         drop(ping);
         assert!(connection.is_poisoned());

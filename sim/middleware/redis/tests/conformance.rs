@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{RealRedis, Raw, Reply, block_on, serve};
+use common::{Raw, RealRedis, Reply, block_on, serve};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use redis_middleware::{Options, Server};

@@ -16,11 +16,13 @@ fn the_redis_crates_own_client_works() {
     block_on(async {
         let port = serve(Server::new(Options::default())).await;
         for parameters in ["", "?protocol=resp3"] {
-            let client = redis::Client::open(format!("redis://127.0.0.1:{port}/{parameters}")).expect("an address");
+            let client =
+                redis::Client::open(format!("redis://127.0.0.1:{port}/{parameters}")).expect("an address");
             let mut connection = client.get_multiplexed_async_connection().await.expect("connects");
             let () = connection.del("h").await.expect("DEL");
             let () = connection.hset_multiple("h", &[("a", 1), ("b", 2)]).await.expect("HSET");
-            let hash: std::collections::BTreeMap<String, i64> = connection.hgetall("h").await.expect("HGETALL");
+            let hash: std::collections::BTreeMap<String, i64> =
+                connection.hgetall("h").await.expect("HGETALL");
             assert_eq!(hash.into_iter().collect::<Vec<_>>(), [("a".to_owned(), 1), ("b".to_owned(), 2)]);
             let (a, b): (i64, Option<i64>) = Pipeline::new()
                 .atomic()
@@ -101,9 +103,9 @@ fn the_observer_sees_every_atomic_unit_once_with_its_result() {
                 let text = value.as_hash().and_then(|hash| hash.get(&b"n"[..])).expect("a field");
                 String::from_utf8_lossy(text).parse::<i64>().expect("a number")
             };
-            let keys = changes.iter().map(|(key, value)| {
-                (String::from_utf8_lossy(key).into_owned(), value.map(field))
-            });
+            let keys = changes
+                .iter()
+                .map(|(key, value)| (String::from_utf8_lossy(key).into_owned(), value.map(field)));
             seen.lock().expect("not poisoned").push(keys.collect());
         })
     };

@@ -33,8 +33,25 @@ fn eval(script: &str) -> String {
 #[test]
 fn nothing_of_the_machine_is_in_reach() {
     for name in [
-        "os", "io", "require", "package", "module", "load", "loadstring", "loadfile", "dofile", "print", "debug",
-        "coroutine", "newproxy", "collectgarbage", "gcinfo", "getfenv", "setfenv", "jit", "ffi",
+        "os",
+        "io",
+        "require",
+        "package",
+        "module",
+        "load",
+        "loadstring",
+        "loadfile",
+        "dofile",
+        "print",
+        "debug",
+        "coroutine",
+        "newproxy",
+        "collectgarbage",
+        "gcinfo",
+        "getfenv",
+        "setfenv",
+        "jit",
+        "ffi",
     ] {
         let reply = eval(&format!("return type({name})"));
         assert!(reply.contains(&format!("nonexistent global variable '{name}'")), "{name}: {reply}");
@@ -72,7 +89,13 @@ fn nothing_can_be_left_behind_for_the_next_script() {
     );
     assert!(replies[0].text().contains(readonly));
     assert_eq!(replies[1].text(), "mine");
-    assert_eq!(replies[2], Reply::Many(b'*', Some(vec![Reply::Line(b':', "0".into()), Reply::Bulk(b'$', Some(b"nil".to_vec()))])));
+    assert_eq!(
+        replies[2],
+        Reply::Many(
+            b'*',
+            Some(vec![Reply::Line(b':', "0".into()), Reply::Bulk(b'$', Some(b"nil".to_vec()))])
+        )
+    );
 }
 
 #[test]

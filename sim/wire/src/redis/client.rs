@@ -66,7 +66,9 @@ impl Client {
     /// A client of the server at `address` ("host:port"). Nothing is connected yet.
     pub fn new(address: impl Into<String>, options: Options) -> Self {
         let lanes = (0..options.connections.max(1)).map(|_| Mutex::new(None)).collect();
-        Self { shared: Arc::new(Shared { address: address.into(), options, next: AtomicUsize::new(0), lanes }) }
+        Self {
+            shared: Arc::new(Shared { address: address.into(), options, next: AtomicUsize::new(0), lanes }),
+        }
     }
 
     /// A handle for commands that want a `&mut` connection: a clone of the client.

@@ -136,7 +136,11 @@ impl<'a> Exchange<'a> {
     }
 
     /// Runs until the connection breaks, a reply is overdue, or no client is left; says why.
-    fn poll(&mut self, cx: &mut Context<'_>, queue: &mut mpsc::UnboundedReceiver<Request>) -> Poll<io::Error> {
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        queue: &mut mpsc::UnboundedReceiver<Request>,
+    ) -> Poll<io::Error> {
         loop {
             // Replies first: they make room.
             if let Err(error) = self.poll_replies(cx) {

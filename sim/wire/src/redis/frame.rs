@@ -218,7 +218,9 @@ fn status(text: &[u8]) -> Value {
 fn server_error(line: &[u8]) -> Result<Value, FrameError> {
     let mut text = Vec::with_capacity(line.len() + 3);
     text.push(b'-');
-    text.extend(String::from_utf8_lossy(line).bytes().map(|b| if b == b'\r' || b == b'\n' { b' ' } else { b }));
+    text.extend(
+        String::from_utf8_lossy(line).bytes().map(|b| if b == b'\r' || b == b'\n' { b' ' } else { b }),
+    );
     text.extend_from_slice(b"\r\n");
     redis::parse_redis_value(&text).map_err(malformed)
 }

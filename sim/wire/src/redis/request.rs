@@ -135,11 +135,7 @@ impl Parser {
 }
 
 /// The line that starts at `from`, and where the next one starts.
-fn line(
-    buffer: &[u8],
-    from: usize,
-    too_long: RequestError,
-) -> Result<Option<(&[u8], usize)>, RequestError> {
+fn line(buffer: &[u8], from: usize, too_long: RequestError) -> Result<Option<(&[u8], usize)>, RequestError> {
     let rest = buffer.get(from..).unwrap_or_default();
     let window = &rest[..rest.len().min(MAX_INLINE_LENGTH)];
     match window.iter().position(|byte| *byte == b'\r') {
@@ -215,9 +211,8 @@ fn double_quoted(line: &[u8], mut at: usize, out: &mut Vec<u8>) -> Option<usize>
             b'"' => return Some(at + 1),
             b'\\' => {
                 let escaped = *line.get(at + 1)?;
-                let hex = |offset: usize| {
-                    line.get(at + offset).and_then(|digit| char::from(*digit).to_digit(16))
-                };
+                let hex =
+                    |offset: usize| line.get(at + offset).and_then(|digit| char::from(*digit).to_digit(16));
                 if escaped == b'x'
                     && let (Some(high), Some(low)) = (hex(2), hex(3))
                 {
@@ -304,7 +299,9 @@ mod tests {
         assert_eq!(parse_i64(b"-12"), Some(-12));
         assert_eq!(parse_i64(b"9223372036854775807"), Some(i64::MAX));
         assert_eq!(parse_i64(b"-9223372036854775808"), Some(i64::MIN));
-        for wrong in ["", "-", "-0", "01", "+1", " 1", "1 ", "1a", "9223372036854775808", "99999999999999999999"] {
+        for wrong in
+            ["", "-", "-0", "01", "+1", " 1", "1 ", "1a", "9223372036854775808", "99999999999999999999"]
+        {
             assert_eq!(parse_i64(wrong.as_bytes()), None, "{wrong:?}");
         }
     }

@@ -42,7 +42,7 @@ impl Admission {
         match change {
             Change::Stock { run, .. } => {
                 let coaches = Class::ALL.iter().filter_map(|class| facts.stock.get(&(run.clone(), *class)));
-                let remaining = coaches.flat_map(std::collections::BTreeMap::values).sum();
+                let remaining = coaches.flat_map(BTreeMap::values).sum();
                 self.integrate(run, at).remaining = remaining;
             }
             Change::Queue { run } => {

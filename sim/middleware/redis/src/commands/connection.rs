@@ -8,8 +8,7 @@ use crate::{
 };
 use wire::redis::reply::Protocol;
 
-const WRONG_PASSWORD: ReplyError =
-    fixed("WRONGPASS invalid username-password pair or user is disabled.");
+const WRONG_PASSWORD: ReplyError = fixed("WRONGPASS invalid username-password pair or user is disabled.");
 
 /// There are no passwords: the default user may come in with any, as in an unconfigured Redis.
 pub(super) fn auth(unit: &mut Unit<'_>, a: &Args<'_>) -> Outcome {

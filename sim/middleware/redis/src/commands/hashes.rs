@@ -119,14 +119,13 @@ pub(super) fn hstrlen(c: &mut Context<'_>, a: &Args<'_>) -> Outcome {
 }
 
 pub(super) fn hdel(c: &mut Context<'_>, a: &Args<'_>) -> Outcome {
-    let removed = c
-        .db
-        .keyspace
-        .edit(a[1], |hash: &mut Hash| {
-            let removed = a[2..].iter().filter(|field| hash.swap_remove(**field).is_some()).count();
-            (removed, removed > 0)
-        })?
-        .unwrap_or(0);
+    let removed =
+        c.db.keyspace
+            .edit(a[1], |hash: &mut Hash| {
+                let removed = a[2..].iter().filter(|field| hash.swap_remove(**field).is_some()).count();
+                (removed, removed > 0)
+            })?
+            .unwrap_or(0);
     c.reply.count(removed);
     Ok(())
 }

@@ -148,10 +148,7 @@ pub(crate) fn is(argument: &[u8], keyword: &str) -> bool {
 }
 
 /// Fails with WRONGTYPE when the key holds something else than `T`.
-pub(crate) fn check_type<T: crate::keyspace::Kind>(
-    keyspace: &Keyspace,
-    key: &[u8],
-) -> Outcome {
+pub(crate) fn check_type<T: crate::keyspace::Kind>(keyspace: &Keyspace, key: &[u8]) -> Outcome {
     match keyspace.get(key) {
         Some(value) if T::of(value).is_none() => Err(WRONG_TYPE),
         _ => Ok(()),

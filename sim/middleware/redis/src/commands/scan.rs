@@ -99,8 +99,11 @@ pub(super) fn hscan(c: &mut Context<'_>, a: &Args<'_>) -> Outcome {
     };
     let step = Step::parse(cursor, &a[3..], false)?;
     let (places, next) = step.places(hash.len());
-    let found: Vec<_> =
-        places.rev().filter_map(|place| hash.get_index(place)).filter(|(field, _)| step.wants(field)).collect();
+    let found: Vec<_> = places
+        .rev()
+        .filter_map(|place| hash.get_index(place))
+        .filter(|(field, _)| step.wants(field))
+        .collect();
     header(c.reply, next, found.len() * 2);
     for (field, value) in found {
         c.reply.bulk(field);

@@ -46,11 +46,18 @@ fn eval_digest(unit: &mut Unit<'_>, a: &Args<'_>, read_only: bool) -> Outcome {
         return Err(NO_SCRIPT);
     }
     let (keys, arguments) = keys_and_arguments(a)?;
-    let digest = digest_from_hex(a[1]).filter(|digest| unit.state.scripts.contains(digest)).ok_or(NO_SCRIPT)?;
+    let digest =
+        digest_from_hex(a[1]).filter(|digest| unit.state.scripts.contains(digest)).ok_or(NO_SCRIPT)?;
     run(unit, digest, keys, arguments, read_only)
 }
 
-fn run(unit: &mut Unit<'_>, digest: Digest, keys: &Args<'_>, arguments: &Args<'_>, read_only: bool) -> Outcome {
+fn run(
+    unit: &mut Unit<'_>,
+    digest: Digest,
+    keys: &Args<'_>,
+    arguments: &Args<'_>,
+    read_only: bool,
+) -> Outcome {
     let state = &mut *unit.state;
     state.scripts.run(&digest, keys, arguments, read_only, &mut state.db, unit.reply)
 }
@@ -64,7 +71,8 @@ pub(super) fn script(unit: &mut Unit<'_>, a: &Args<'_>) -> Outcome {
         [_, what, digests @ ..] if is(what, "EXISTS") && !digests.is_empty() => {
             unit.reply.array(digests.len());
             for digest in digests {
-                let known = digest_from_hex(digest).is_some_and(|digest| unit.state.scripts.contains(&digest));
+                let known =
+                    digest_from_hex(digest).is_some_and(|digest| unit.state.scripts.contains(&digest));
                 unit.reply.integer(i64::from(known));
             }
         }

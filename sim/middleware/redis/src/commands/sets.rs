@@ -172,7 +172,8 @@ fn combine(c: &Context<'_>, keys: &[&[u8]], operation: Operation) -> Result<Set,
             }
         }
         Operation::Intersection => {
-            let in_all = |member: &&Blob| others.iter().all(|set| set.is_some_and(|set| set.contains(*member)));
+            let in_all =
+                |member: &&Blob| others.iter().all(|set| set.is_some_and(|set| set.contains(*member)));
             result.extend(first.iter().flat_map(|set| set.iter()).filter(in_all).cloned());
         }
         Operation::Difference => {

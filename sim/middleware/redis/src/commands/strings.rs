@@ -2,9 +2,7 @@
 
 use crate::{
     commands::{Args, Context, is},
-    error::{
-        OVERFLOW, Outcome, ReplyError, STRING_TOO_LONG, SYNTAX, fixed,
-    },
+    error::{OVERFLOW, Outcome, ReplyError, STRING_TOO_LONG, SYNTAX, fixed},
     keyspace::{Expiry, Value},
     number::integer,
 };

@@ -1,8 +1,8 @@
 //! The static table that commands are dispatched by. Sorted by name.
 
 use super::{
-    Command, Run, connection, hashes, keys, lists, scan, scripts, server, sets, sorted_set_ranges, sorted_sets,
-    strings, transactions,
+    Command, Run, connection, hashes, keys, lists, scan, scripts, server, sets, sorted_set_ranges,
+    sorted_sets, strings, transactions,
 };
 
 const fn data(
@@ -190,10 +190,7 @@ pub(crate) static TABLE: &[Command] = &[
 
 /// The subcommands of container commands, with their arity (the container included).
 pub(super) static SUBCOMMANDS: &[(&str, &[(&str, i8)])] = &[
-    (
-        "client",
-        &[("getname", 2), ("id", 2), ("info", 2), ("list", -2), ("no-evict", 3), ("setname", 3)],
-    ),
+    ("client", &[("getname", 2), ("id", 2), ("info", 2), ("list", -2), ("no-evict", 3), ("setname", 3)]),
     ("command", &[("count", 2), ("docs", -2), ("info", -2), ("list", -2)]),
     ("config", &[("get", -3), ("resetstat", 2), ("set", -4)]),
     ("script", &[("exists", -3), ("flush", -2), ("kill", 2), ("load", 3)]),

@@ -31,8 +31,7 @@ pub(super) fn discard(unit: &mut Unit<'_>, _: &Args<'_>) -> Outcome {
 pub(super) fn exec(unit: &mut Unit<'_>, _: &Args<'_>) -> Outcome {
     let transaction = unit.session.transaction.take().ok_or(fixed("ERR EXEC without MULTI"))?;
     let keyspace = &unit.state.db.keyspace;
-    let stale =
-        unit.session.watched.iter().any(|(key, version)| keyspace.is_changed_since(key, *version));
+    let stale = unit.session.watched.iter().any(|(key, version)| keyspace.is_changed_since(key, *version));
     unit.state.unwatch(unit.session);
     if transaction.broken {
         return Err(ABORTED);

@@ -108,8 +108,8 @@ impl Argument {
 
 fn execute(running: &mut Running, args: &[&[u8]]) -> Result<(), ReplyError> {
     let name = args.first().copied().unwrap_or_default();
-    let command = commands::find(name)
-        .ok_or(crate::error::fixed("ERR Unknown Redis command called from script"))?;
+    let command =
+        commands::find(name).ok_or(crate::error::fixed("ERR Unknown Redis command called from script"))?;
     if !command.accepts(args.len()) {
         return Err(crate::error::fixed("ERR Wrong number of args calling Redis command from script"));
     }

@@ -68,31 +68,15 @@ fn redis_functions(lua: &Lua, native: &Table, running: &Shared) -> mlua::Result<
     };
     native.raw_set("pcall", lua.create_function(pcall)?)?;
 
-    let error_reply = |lua: &Lua, arguments: MultiValue| match only_text(&arguments) {
-        None => error_table(lua, &WRONG_ARGUMENT),
-        Some(text) => {
-            let text = text.to_string_lossy();
-            let text = text.strip_prefix('-').unwrap_or(&text);
-            let code = if text.contains(' ') { "" } else { "ERR " };
-            error_table(lua, &ReplyError::new(format!("{code}{text}")))
-        }
-    };
-    native.raw_set("error_reply", lua.create_function(error_reply)?)?;
-    let status_reply = |lua: &Lua, arguments: MultiValue| match only_text(&arguments) {
-        None => error_table(lua, &WRONG_ARGUMENT),
-        Some(text) => {
-            let table = lua.create_table()?;
-            table.raw_set("ok", text)?;
-            Ok(Value::Table(table))
-        }
-    };
-    native.raw_set("status_reply", lua.create_function(status_reply)?)?;
+    reply_functions(lua, native)?;
 
     let sha1hex = |lua: &Lua, arguments: MultiValue| match (arguments.len(), arguments.front()) {
         (1, Some(value)) => {
             // What is no text counts as an empty one.
             let text = match value {
-                Value::String(_) | Value::Integer(_) | Value::Number(_) => lua.coerce_string(value.clone())?,
+                Value::String(_) | Value::Integer(_) | Value::Number(_) => {
+                    lua.coerce_string(value.clone())?
+                }
                 _ => None,
             };
             let digest = match text {
@@ -106,7 +90,9 @@ fn redis_functions(lua: &Lua, native: &Table, running: &Shared) -> mlua::Result<
     native.raw_set("sha1hex", lua.create_function(sha1hex)?)?;
     // There is no log file: only the arguments are checked.
     let log = |_: &Lua, arguments: MultiValue| match arguments.front() {
-        _ if arguments.len() < 2 => Err(ScriptError::reply("ERR redis.log() requires two arguments or more.")),
+        _ if arguments.len() < 2 => {
+            Err(ScriptError::reply("ERR redis.log() requires two arguments or more."))
+        }
         Some(Value::Integer(0..=3)) => Ok(()),
         Some(Value::Number(level)) if (0.0..4.0).contains(level) => Ok(()),
         Some(Value::Integer(_) | Value::Number(_)) => Err(ScriptError::reply("ERR Invalid log level.")),
@@ -128,6 +114,29 @@ fn redis_functions(lua: &Lua, native: &Table, running: &Shared) -> mlua::Result<
     native.raw_set("debug", lua.create_function(nothing)?)?;
     native.raw_set("replicate_commands", lua.create_function(|_, _: MultiValue| Ok(true))?)?;
     native.raw_set("breakpoint", lua.create_function(|_, _: MultiValue| Ok(false))?)
+}
+
+/// `redis.error_reply` and `redis.status_reply`: tables that become replies.
+fn reply_functions(lua: &Lua, native: &Table) -> mlua::Result<()> {
+    let error_reply = |lua: &Lua, arguments: MultiValue| match only_text(&arguments) {
+        None => error_table(lua, &WRONG_ARGUMENT),
+        Some(text) => {
+            let text = text.to_string_lossy();
+            let text = text.strip_prefix('-').unwrap_or(&text);
+            let code = if text.contains(' ') { "" } else { "ERR " };
+            error_table(lua, &ReplyError::new(format!("{code}{text}")))
+        }
+    };
+    native.raw_set("error_reply", lua.create_function(error_reply)?)?;
+    let status_reply = |lua: &Lua, arguments: MultiValue| match only_text(&arguments) {
+        None => error_table(lua, &WRONG_ARGUMENT),
+        Some(text) => {
+            let table = lua.create_table()?;
+            table.raw_set("ok", text)?;
+            Ok(Value::Table(table))
+        }
+    };
+    native.raw_set("status_reply", lua.create_function(status_reply)?)
 }
 
 const WRONG_ARGUMENT: ReplyError = crate::error::fixed("ERR wrong number or type of arguments");
@@ -215,20 +224,21 @@ fn string_functions(lua: &Lua, native: &Table, budget: &Arc<Budget>) -> mlua::Re
 
     // match_from(s, pattern, position, anchors): start, end, captures (the whole match without any).
     let shared = budget.clone();
-    let match_from = move |lua: &Lua, (s, pattern, position, anchors): (LuaString, LuaString, usize, bool)| {
-        let (text, pattern) = (s.as_bytes(), pattern.as_bytes());
-        let from = position.saturating_sub(1);
-        let found = if anchors {
-            bounded(lua, &shared, |steps| pattern::find(&text, &pattern, from, steps))
-        } else {
-            // In gmatch, a '^' has no meaning of its own.
-            bounded(lua, &shared, |steps| pattern::find_unanchored(&text, &pattern, from, false, steps))
-        }?;
-        let Some(found) = found else { return Ok(MultiValue::new()) };
-        let mut values = positions(&found);
-        push_captures(lua, &text, &found, true, &mut values)?;
-        Ok(MultiValue::from_vec(values))
-    };
+    let match_from =
+        move |lua: &Lua, (s, pattern, position, anchors): (LuaString, LuaString, usize, bool)| {
+            let (text, pattern) = (s.as_bytes(), pattern.as_bytes());
+            let from = position.saturating_sub(1);
+            let found = if anchors {
+                bounded(lua, &shared, |steps| pattern::find(&text, &pattern, from, steps))
+            } else {
+                // In gmatch, a '^' has no meaning of its own.
+                bounded(lua, &shared, |steps| pattern::find_unanchored(&text, &pattern, from, false, steps))
+            }?;
+            let Some(found) = found else { return Ok(MultiValue::new()) };
+            let mut values = positions(&found);
+            push_captures(lua, &text, &found, true, &mut values)?;
+            Ok(MultiValue::from_vec(values))
+        };
     native.raw_set("match_from", lua.create_function(match_from)?)?;
     native.raw_set(
         "is_anchored",
@@ -268,7 +278,12 @@ fn string_functions(lua: &Lua, native: &Table, budget: &Arc<Budget>) -> mlua::Re
 }
 
 /// `string.find` and `string.match`.
-fn search(lua: &Lua, budget: &Arc<Budget>, arguments: &MultiValue, is_find: bool) -> mlua::Result<MultiValue> {
+fn search(
+    lua: &Lua,
+    budget: &Arc<Budget>,
+    arguments: &MultiValue,
+    is_find: bool,
+) -> mlua::Result<MultiValue> {
     let name = if is_find { "find" } else { "match" };
     let text = text_argument(lua, arguments, 1, name)?;
     let pattern = text_argument(lua, arguments, 2, name)?;
@@ -279,7 +294,8 @@ fn search(lua: &Lua, budget: &Arc<Budget>, arguments: &MultiValue, is_find: bool
     let from = if init < 0 { (length + init.max(-length)).max(0) } else { (init - 1).max(0) };
     // As Lua 5.1: a start beyond the end counts as the end.
     let from = from.min(length) as usize;
-    let plain = is_find && arguments.get(3).is_some_and(|value| !matches!(value, Value::Nil | Value::Boolean(false)));
+    let plain =
+        is_find && arguments.get(3).is_some_and(|value| !matches!(value, Value::Nil | Value::Boolean(false)));
     let special = pattern.iter().any(|byte| b"^$*+?.([%-".contains(byte));
     let nothing = || Ok(MultiValue::from_vec(vec![Value::Nil]));
     if is_find && (plain || !special) {

@@ -53,7 +53,9 @@ impl RealRedis {
                 return None;
             }
             Err(_) => {
-                eprintln!("SKIPPED: there is no redis-server on the PATH to compare with (ci/test installs it)");
+                eprintln!(
+                    "SKIPPED: there is no redis-server on the PATH to compare with (ci/test installs it)"
+                );
                 return None;
             }
         }

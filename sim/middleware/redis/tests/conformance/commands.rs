@@ -316,11 +316,39 @@ const SCRIPTS: &[&str] = &[
 
 const KEYS: &[&str] = &["s1", "s2", "n", "h1", "h2", "l1", "l2", "set1", "set2", "z1", "z2", "none"];
 const MEMBERS: &[&str] = &["a", "b", "c", "dd", "10", "-3", ""];
-const VALUES: &[&str] =
-    &["v", "10", "-5", "0", "3.14", "", "9223372036854775807", "-9223372036854775808", " 1", "1e3", "text with blanks"];
-const INTEGERS: &[&str] = &["1", "2", "-1", "0", "100", "9223372036854775807", "-9223372036854775808", "nan", "1.5", "+1", ""];
-const SCORES: &[&str] =
-    &["1", "2", "0", "-1", "1.5", "0.1", "inf", "-inf", "+inf", "1e20", "-0", "nan", "x", "3", "1e-5", "123456789012345680"];
+const VALUES: &[&str] = &[
+    "v",
+    "10",
+    "-5",
+    "0",
+    "3.14",
+    "",
+    "9223372036854775807",
+    "-9223372036854775808",
+    " 1",
+    "1e3",
+    "text with blanks",
+];
+const INTEGERS: &[&str] =
+    &["1", "2", "-1", "0", "100", "9223372036854775807", "-9223372036854775808", "nan", "1.5", "+1", ""];
+const SCORES: &[&str] = &[
+    "1",
+    "2",
+    "0",
+    "-1",
+    "1.5",
+    "0.1",
+    "inf",
+    "-inf",
+    "+inf",
+    "1e20",
+    "-0",
+    "nan",
+    "x",
+    "3",
+    "1e-5",
+    "123456789012345680",
+];
 const BOUNDS: &[&str] = &["-inf", "+inf", "1", "(1", "2", "(2", "0.1", "(-inf", "(inf", "x", "", "("];
 const LEX: &[&str] = &["-", "+", "[a", "(a", "[b", "(c", "[", "(", "b"];
 const GLOBS: &[&str] = &["*", "s*", "?1", "[ahs]*", "*[^1]", "\\*", "a", "**1"];
@@ -352,8 +380,8 @@ impl Draw {
         if self.random.random_bool(0.8) {
             self.fit_keys(&words, &mut args);
         }
-        // Without their large counts, these two choose at random.
-        let chooses = matches!(words[0], "spop" | "srandmember");
+        // Without their large counts these choose at random, and a cursor that nobody gave means nothing.
+        let chooses = matches!(words[0], "spop" | "srandmember" | "scan");
         if self.random.random_bool(0.04) && !chooses {
             match self.random.random_range(0..3) {
                 0 if args.len() > 1 => {
@@ -376,14 +404,16 @@ impl Draw {
 
     fn fit_keys(&mut self, words: &[&str], args: &mut [Vec<u8>]) {
         let fitting: &[&str] = match words[0] {
-            "rename" | "renamenx" | "del" | "unlink" | "exists" | "touch" | "watch" | "eval" | "eval_ro" => return,
+            "rename" | "renamenx" | "del" | "unlink" | "exists" | "touch" | "watch" | "eval" | "eval_ro" => {
+                return;
+            }
             name if name.starts_with('h') => &["h1", "h2"],
             name if name.starts_with('z') => &["z1", "z2"],
-            "lindex" | "linsert" | "llen" | "lmove" | "lpop" | "lpush" | "lpushx" | "lrange" | "lrem" | "lset"
-            | "ltrim" | "rpop" | "rpoplpush" | "rpush" | "rpushx" => &["l1", "l2"],
-            "sadd" | "scard" | "sdiff" | "sdiffstore" | "sinter" | "sintercard" | "sinterstore" | "sismember"
-            | "smembers" | "smismember" | "smove" | "spop" | "srandmember" | "srem" | "sscan" | "sunion"
-            | "sunionstore" => &["set1", "set2"],
+            "lindex" | "linsert" | "llen" | "lmove" | "lpop" | "lpush" | "lpushx" | "lrange" | "lrem"
+            | "lset" | "ltrim" | "rpop" | "rpoplpush" | "rpush" | "rpushx" => &["l1", "l2"],
+            "sadd" | "scard" | "sdiff" | "sdiffstore" | "sinter" | "sintercard" | "sinterstore"
+            | "sismember" | "smembers" | "smismember" | "smove" | "spop" | "srandmember" | "srem"
+            | "sscan" | "sunion" | "sunionstore" => &["set1", "set2"],
             "append" | "get" | "getdel" | "getex" | "getrange" | "getset" | "mget" | "mset" | "msetnx"
             | "psetex" | "set" | "setex" | "setnx" | "setrange" | "strlen" | "substr" => &["s1", "s2", "n"],
             "incr" | "incrby" | "decr" | "decrby" => &["n"],
@@ -431,7 +461,15 @@ impl Draw {
                 "Z" => args.push(b"zlex".to_vec()),
                 // Whole steps of what is compared coarsely; the clock cannot carry them over the edge.
                 "X" => args.push(self.one(&["100", "300", "700", "0", "-1", "9223372036854775807", "x"])),
-                "P" => args.push(self.one(&["100000", "300000", "700000", "0", "-1", "9223372036854775807", "x"])),
+                "P" => args.push(self.one(&[
+                    "100000",
+                    "300000",
+                    "700000",
+                    "0",
+                    "-1",
+                    "9223372036854775807",
+                    "x",
+                ])),
                 "S" => {
                     args.push(self.one(SCRIPTS));
                     if args[0] == b"script" {
