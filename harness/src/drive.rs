@@ -90,8 +90,12 @@ pub async fn drive(
         })
         .collect();
     // Few journeys: the earliest is found by looking at all.
-    while let Some(source) = sources.iter_mut().filter(|source| source.0.is_some()).min_by_key(|source| source.0) {
-        let (Some(at), arrivals, journey, patience) = (source.0, &mut source.1, source.2, source.3) else { break };
+    while let Some(source) =
+        sources.iter_mut().filter(|source| source.0.is_some()).min_by_key(|source| source.0)
+    {
+        let (Some(at), arrivals, journey, patience) = (source.0, &mut source.1, source.2, source.3) else {
+            break;
+        };
         source.0 = arrivals.next();
         time::sleep_until(start + at).await;
         let (number, presence) = crowd.enter();

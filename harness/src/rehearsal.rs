@@ -177,8 +177,9 @@ fn service_levels(limits: &Limits, latencies: &BTreeMap<String, Histogram<u64>>)
     let mut levels = Vec::new();
     for (operation, percentiles) in &limits.latency {
         for (percentile, limit) in percentiles {
-            let observed_us =
-                latencies.get(operation).map_or(0, |histogram| histogram.value_at_quantile(percentile.quantile()));
+            let observed_us = latencies
+                .get(operation)
+                .map_or(0, |histogram| histogram.value_at_quantile(percentile.quantile()));
             let limit_us = u64::try_from(limit.as_micros()).unwrap_or(u64::MAX);
             let name = format!("{operation} {}", percentile.name());
             levels.push(ServiceLevel { name, limit_us, observed_us, met: observed_us <= limit_us });

@@ -56,20 +56,24 @@ fn json_is_the_result_and_nothing_else() {
     let words = ["run", "ticketing/inventory-crash", "--size", "hunt", "--seed", "2", "--format", "json"];
     let first = rehearse(here.path(), &[&words[..], &["--out", out]].concat());
     let second = rehearse(there.path(), &words);
-    let parse = |output: &Output| RunResult::from_json(&stdout(output)).unwrap_or_else(|e| panic!("{e}: {}", stderr(output)));
+    let parse = |output: &Output| {
+        RunResult::from_json(&stdout(output)).unwrap_or_else(|e| panic!("{e}: {}", stderr(output)))
+    };
     let timeless = |result: RunResult| RunResult { wall_s: 0.0, ..result };
     let result = timeless(parse(&first));
     assert_eq!(result, timeless(parse(&second)), "the folder must not matter");
     assert_eq!(result.faults.len(), 2);
     assert_eq!(result.faults[0].on, ["inventory-1"]);
-    let written = fs::read_to_string(there.path().join("out/result.json")).expect("--out is the run's folder");
+    let written =
+        fs::read_to_string(there.path().join("out/result.json")).expect("--out is the run's folder");
     assert_eq!(timeless(RunResult::from_json(&written).expect("of schema 1")), result);
 }
 
 #[test]
 fn verify_plays_twice_and_compares() {
     let folder = temporary();
-    let output = rehearse(folder.path(), &["verify", "ticketing/payment-trouble", "--size", "hunt", "--seed", "3"]);
+    let output =
+        rehearse(folder.path(), &["verify", "ticketing/payment-trouble", "--size", "hunt", "--seed", "3"]);
     assert_eq!(code(&output), 0, "{}{}", stdout(&output), stderr(&output));
     assert!(stdout(&output).contains("the same twice"));
 }
@@ -77,8 +81,10 @@ fn verify_plays_twice_and_compares() {
 #[test]
 fn a_mutant_violates_and_the_replay_line_says_so() {
     let folder = temporary();
-    let words = ["run", "ticketing/peak", "--size", "hunt", "--mutant", "ticketing.deduct-check-then-set", "--seed"];
-    let failing = (1..=20).map(|seed: u32| rehearse(folder.path(), &[&words[..], &[&seed.to_string()]].concat()));
+    let words =
+        ["run", "ticketing/peak", "--size", "hunt", "--mutant", "ticketing.deduct-check-then-set", "--seed"];
+    let failing =
+        (1..=20).map(|seed: u32| rehearse(folder.path(), &[&words[..], &[&seed.to_string()]].concat()));
     let output = failing.into_iter().find(|output| code(output) == 100).expect("found within 20 seeds");
     let text = stdout(&output);
     assert!(text.contains("violated") && text.contains("zero-oversell"), "{text}");
@@ -119,7 +125,10 @@ fn wrong_usage_is_explained() {
         (&["run", "ticketing/peak", "--set", "date=2031-01-01"], "2017"),
         (&["run", "ticketing/peak", "--set", "date=tomorrow"], "tomorrow"),
         (&["run", "ticketing/peak", "--set", "seats.first=0", "--set", "seats.second=0"], "seats"),
-        (&["run", "ticketing/peak", "--mutant", "ticketing.deduct-check-than-set"], "ticketing.deduct-check-then-set"),
+        (
+            &["run", "ticketing/peak", "--mutant", "ticketing.deduct-check-than-set"],
+            "ticketing.deduct-check-then-set",
+        ),
         (&["run", "ticketing/peak", "--seed", "many"], "many"),
         (&["run", "ticketing/peak", "--engine", "steam"], "kernel"),
         (&["run", "ticketing/peak", "--set", "novalue"], "KEY=VALUE"),

@@ -21,12 +21,14 @@ fn play(scenario: &str, size: Size, seed: u64, mutants: &[&str], overrides: &[(&
     let system = SYSTEM.get_or_init(Ticketing::default);
     let vocabulary = Vocabulary { systems: vec![system.vocabulary()] };
     let source = catalogue::find(scenario).unwrap_or_else(|error| panic!("{error}"));
-    let overrides: Vec<_> = overrides.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    let overrides: Vec<_> =
+        overrides.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
     let scenario = scenarios::parse(&source.file, &source.text, &vocabulary, size, &overrides)
         .unwrap_or_else(|error| panic!("{error}"));
     let mutants = mutants.iter().map(|name| (*name).to_owned()).collect();
     let request = Request { scenario, seed, mutants, trace: 0..0 };
-    rehearsal::play(system, &request, Progress::default()).unwrap_or_else(|error| panic!("seed {seed}: {error}"))
+    rehearsal::play(system, &request, Progress::default())
+        .unwrap_or_else(|error| panic!("seed {seed}: {error}"))
 }
 
 fn violations(result: &RunResult) -> Vec<String> {
@@ -88,7 +90,8 @@ fn every_mutant_names_a_shipped_scenario_and_is_unique() {
 #[test]
 fn a_seed_replays_to_the_bit() {
     for entry in catalogue::ENTRIES {
-        let timeless = |seed| RunResult { wall_s: 0.0, ..play(entry.name, Size::Hunt, seed, &[], &[]).result };
+        let timeless =
+            |seed| RunResult { wall_s: 0.0, ..play(entry.name, Size::Hunt, seed, &[], &[]).result };
         assert_eq!(timeless(3), timeless(3), "{}", entry.name);
         assert_ne!(timeless(3).fingerprint, timeless(4).fingerprint, "{}", entry.name);
     }
@@ -118,7 +121,12 @@ fn other_settings_hold_as_well() {
     for overrides in settings {
         for seed in 1..=3 {
             let result = play("ticketing/peak", Size::Hunt, seed, &[], overrides).result;
-            assert_ne!(result.verdict, Verdict::Violated, "{overrides:?} seed {seed}: {:#?}", violations(&result));
+            assert_ne!(
+                result.verdict,
+                Verdict::Violated,
+                "{overrides:?} seed {seed}: {:#?}",
+                violations(&result)
+            );
         }
     }
 }

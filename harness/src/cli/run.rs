@@ -82,7 +82,10 @@ fn unknown_mutant(system: &dyn System, name: &str) -> String {
     let names = system.mutants().iter().map(|mutant| mutant.name);
     let nearest = names.min_by_key(|known| strsim::damerau_levenshtein(known, name));
     let hint = nearest.map(|nearest| format!("; did you mean {nearest:?}?")).unwrap_or_default();
-    format!("--mutant {name}: {} has no such mutant{hint}\n`rehearse mutants` lists them", system.vocabulary().name)
+    format!(
+        "--mutant {name}: {} has no such mutant{hint}\n`rehearse mutants` lists them",
+        system.vocabulary().name
+    )
 }
 
 /// A seed from the randomness that the standard library keys its hash maps with.

@@ -89,13 +89,18 @@ fn observe(play: &PlayArgs, seed: u64, marks: Option<Range<u64>>) -> Result<Obse
 }
 
 fn read_trace(folder: &Path) -> Result<String, String> {
-    fs::read_to_string(folder.join("trace")).map_err(|error| format!("cannot read the trace of a run: {error}"))
+    fs::read_to_string(folder.join("trace"))
+        .map_err(|error| format!("cannot read the trace of a run: {error}"))
 }
 
 /// The marks between the last checkpoint that agrees and the first that does not.
 fn first_difference(first: &str, second: &str) -> Option<Range<u64>> {
     let checkpoints = |trace: &str| -> Vec<String> {
-        trace.lines().filter_map(|line| line.strip_prefix(run_folder::CHECKPOINT)).map(str::to_owned).collect()
+        trace
+            .lines()
+            .filter_map(|line| line.strip_prefix(run_folder::CHECKPOINT))
+            .map(str::to_owned)
+            .collect()
     };
     let marks = |line: &String| line.split(' ').next().and_then(|number| number.parse::<u64>().ok());
     let (first, second) = (checkpoints(first), checkpoints(second));

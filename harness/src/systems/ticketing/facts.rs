@@ -104,11 +104,17 @@ impl Facts {
             }
             Key::SeatLock { order } => {
                 let after = fields.map(SeatLock::parse).transpose()?;
-                Change::SeatLock { order: order.to_owned(), before: replace(&mut self.seat_locks, order, after) }
+                Change::SeatLock {
+                    order: order.to_owned(),
+                    before: replace(&mut self.seat_locks, order, after),
+                }
             }
             Key::Payment { payment } => {
                 let after = fields.map(Payment::parse).transpose()?;
-                Change::Payment { id: payment.to_owned(), before: replace(&mut self.payments, payment, after) }
+                Change::Payment {
+                    id: payment.to_owned(),
+                    before: replace(&mut self.payments, payment, after),
+                }
             }
             Key::Ticket { number } => self.apply_ticket(number, fields.map(Ticket::parse).transpose()?),
             Key::Stock { run, class } => {
@@ -152,7 +158,8 @@ impl Facts {
 
     /// Is there neither an open order nor persisted work? Dead letters wait for an operator and do not count.
     pub(super) fn at_rest(&self) -> bool {
-        self.open_orders.is_empty() && keys::WORK.iter().all(|name| self.work.get(*name).is_none_or(|n| *n == 0))
+        self.open_orders.is_empty()
+            && keys::WORK.iter().all(|name| self.work.get(*name).is_none_or(|n| *n == 0))
     }
 
     /// The operations of the history that are about an order.
@@ -177,7 +184,9 @@ fn number(fields: &Fields<'_>, name: &str) -> u64 {
 pub(super) fn capacities(sale: &Sale) -> BTreeMap<Coach, Vec<u32>> {
     let coaches = sale.runs().iter().flat_map(|run| {
         let segments = run.segments() as usize;
-        run.classes.iter().map(move |class| ((run.train.id.clone(), class.class), vec![class.seats; segments]))
+        run.classes
+            .iter()
+            .map(move |class| ((run.train.id.clone(), class.class), vec![class.seats; segments]))
     });
     coaches.collect()
 }

@@ -23,11 +23,11 @@ use record::history::History;
 use record::mutant::Mutant;
 use redis_middleware::{Changes, Observer, Server, Value};
 use scenarios::{Scenario, Settings, SystemVocabulary};
-use ticketing::{Config, services};
 use ticketing::api::Replayed;
 use ticketing::buyers::{self, Buyers};
 use ticketing::config::{Service, Topology};
 use ticketing::timetable::Timetable;
+use ticketing::{Config, services};
 use world::host::{self, Host};
 use world::net::{self, Latency};
 use world::time;
@@ -188,8 +188,11 @@ fn add_redis(monitor: &Monitor) {
         let observer: Observer = Arc::new(move |changes: &Changes<'_>| {
             monitor.on_store(changes.iter().map(|(key, value)| (key, value.map_or(Stored::Gone, stored))));
         });
-        let options =
-            redis_middleware::Options { observer: Some(observer), seed: world::rand::u64(), ..Default::default() };
+        let options = redis_middleware::Options {
+            observer: Some(observer),
+            seed: world::rand::u64(),
+            ..Default::default()
+        };
         let server = Server::new(options);
         async move {
             server.listen("0.0.0.0:6379").await.expect("the port of a fresh host is free");
@@ -213,9 +216,10 @@ fn add_bank(bank: &Bank, monitor: &Monitor) {
         let movement = match &entry.kind {
             EntryKind::Captured => Movement::Captured(entry.amount_fen),
             EntryKind::Refunded { .. } => Movement::Refunded(entry.amount_fen),
-            EntryKind::RefundRefused { refusal: Refusal::RefundExceedsCapture | Refusal::NotCaptured, .. } => {
-                Movement::ExcessRefund(entry.amount_fen)
-            }
+            EntryKind::RefundRefused {
+                refusal: Refusal::RefundExceedsCapture | Refusal::NotCaptured,
+                ..
+            } => Movement::ExcessRefund(entry.amount_fen),
             EntryKind::Created | EntryKind::Closed | EntryKind::RefundRefused { .. } => return,
         };
         monitor.on_movement(&entry.merchant_ref, movement);
@@ -254,7 +258,9 @@ fn add_buyer_hosts(topology: &Topology) -> Vec<Host> {
     let internet = Latency::internet();
     let hosts: Vec<Host> =
         (1..=BUYER_HOSTS).map(|number| host::add(&format!("buyers-{number}"), || async {})).collect();
-    for (buyers, server) in hosts.iter().flat_map(|buyers| reached.iter().map(move |server| (*buyers, *server))) {
+    for (buyers, server) in
+        hosts.iter().flat_map(|buyers| reached.iter().map(move |server| (*buyers, *server)))
+    {
         net::set_latency(buyers, server, &internet);
     }
     hosts

@@ -60,8 +60,9 @@ impl Monitor {
     pub(super) fn on_store<'a>(&self, changed: impl Iterator<Item = (&'a [u8], Stored<'a>)>) {
         let at = now();
         let mut state = self.lock();
-        let State { facts, zero_oversell, no_double_seat, conservation, money, one_outcome, admission, .. } =
-            &mut *state;
+        let State {
+            facts, zero_oversell, no_double_seat, conservation, money, one_outcome, admission, ..
+        } = &mut *state;
         let changes: Vec<_> = changed.filter_map(|(key, stored)| facts.apply(key, stored)).collect();
         for change in &changes {
             zero_oversell.on_change(facts, change, at);
@@ -120,8 +121,16 @@ impl Monitor {
     pub(super) fn conclude(&self, history: &History) -> Vec<InvariantResult> {
         let at = now();
         let mut state = self.lock();
-        let State { facts, zero_oversell, no_double_seat, conservation, money, one_outcome, admission, liveness } =
-            &mut *state;
+        let State {
+            facts,
+            zero_oversell,
+            no_double_seat,
+            conservation,
+            money,
+            one_outcome,
+            admission,
+            liveness,
+        } = &mut *state;
         conservation.conclude(facts, at);
         money.conclude(facts, at);
         history.with_operations(|operations| liveness.conclude(facts, operations, at));

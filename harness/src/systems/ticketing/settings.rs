@@ -28,13 +28,32 @@ pub(super) fn declared() -> Vec<Setting> {
 fn on_sale() -> Vec<Setting> {
     vec![
         Setting::file("timetable", "GTFS feed (.zip); the DB long-distance timetable of 2017 unless given"),
-        Setting::text("date", "", "the service day that is sold, YYYY-MM-DD; the busiest of the feed unless given"),
-        Setting::integer("trains.count", 20, 1..=5_000, "how many trains are sold: those with most segments first"),
+        Setting::text(
+            "date",
+            "",
+            "the service day that is sold, YYYY-MM-DD; the busiest of the feed unless given",
+        ),
+        Setting::integer(
+            "trains.count",
+            20,
+            1..=5_000,
+            "how many trains are sold: those with most segments first",
+        ),
         Setting::list("trains.names", "names of the trains to sell, instead of those with most segments"),
         Setting::integer("seats.first", 80, 0..=100_000, "seats in first class, per train"),
         Setting::integer("seats.second", 320, 0..=100_000, "seats in second class, per train"),
-        Setting::integer("price.first", 1_800, 1..=10_000_000, "price of a first-class seat, fen per segment"),
-        Setting::integer("price.second", 1_100, 1..=10_000_000, "price of a second-class seat, fen per segment"),
+        Setting::integer(
+            "price.first",
+            1_800,
+            1..=10_000_000,
+            "price of a first-class seat, fen per segment",
+        ),
+        Setting::integer(
+            "price.second",
+            1_100,
+            1..=10_000_000,
+            "price of a second-class seat, fen per segment",
+        ),
     ]
 }
 
@@ -42,15 +61,53 @@ fn rules() -> Vec<Setting> {
     let config = Config::default();
     let (queue, rate) = (config.queue, config.rate_limit);
     vec![
-        Setting::duration("order.pay_within", config.pay_within, SECOND..=DAY, "time to pay, from the submission"),
-        Setting::integer("queue.cap", queue.waiting_max as i64, 1..=10_000_000, "most that wait per train and day"),
-        Setting::share("queue.share", queue.share_per_second, "part of what remains that leaves the queue per second"),
-        Setting::number("queue.max_per_second", queue.leave_per_second_max, 0.0..=1e6, "most that leave per second"),
-        Setting::duration("queue.max_wait", queue.wait_max, SECOND..=DAY, "who would wait longer is offered standby"),
+        Setting::duration(
+            "order.pay_within",
+            config.pay_within,
+            SECOND..=DAY,
+            "time to pay, from the submission",
+        ),
+        Setting::integer(
+            "queue.cap",
+            queue.waiting_max as i64,
+            1..=10_000_000,
+            "most that wait per train and day",
+        ),
+        Setting::share(
+            "queue.share",
+            queue.share_per_second,
+            "part of what remains that leaves the queue per second",
+        ),
+        Setting::number(
+            "queue.max_per_second",
+            queue.leave_per_second_max,
+            0.0..=1e6,
+            "most that leave per second",
+        ),
+        Setting::duration(
+            "queue.max_wait",
+            queue.wait_max,
+            SECOND..=DAY,
+            "who would wait longer is offered standby",
+        ),
         Setting::duration("queue.token_life", queue.token_life, SECOND..=DAY, "life of a queue token"),
-        Setting::number("rate_limit.per_second", rate.per_second, 0.001..=1e6, "requests/s per account and device"),
-        Setting::integer("rate_limit.burst", i64::from(rate.burst), 1..=1_000_000, "requests at once after a pause"),
-        Setting::share("ticketing.refusals", config.ticket_refusals, "paid orders that the railway refuses to ticket"),
+        Setting::number(
+            "rate_limit.per_second",
+            rate.per_second,
+            0.001..=1e6,
+            "requests/s per account and device",
+        ),
+        Setting::integer(
+            "rate_limit.burst",
+            i64::from(rate.burst),
+            1..=1_000_000,
+            "requests at once after a pause",
+        ),
+        Setting::share(
+            "ticketing.refusals",
+            config.ticket_refusals,
+            "paid orders that the railway refuses to ticket",
+        ),
     ]
 }
 
@@ -60,7 +117,12 @@ fn bank() -> Vec<Setting> {
     let latency = Duration::from_millis(120);
     let delay = Duration::from_millis(400);
     vec![
-        Setting::duration("bank.latency", latency, millisecond..=hour, "median time that the bank takes to answer"),
+        Setting::duration(
+            "bank.latency",
+            latency,
+            millisecond..=hour,
+            "median time that the bank takes to answer",
+        ),
         share("bank.timeout_before", "requests that time out before they have any effect"),
         share("bank.timeout_after", "requests that time out although they have had their effect"),
         Setting::duration("bank.callback_delay", delay, millisecond..=hour, "median delay of a callback"),
@@ -72,8 +134,17 @@ fn bank() -> Vec<Setting> {
 }
 
 fn buyers() -> Vec<Setting> {
-    let Profile { hotness, first_class, leave_queue, submit_twice, cancel, never_pay, pay_late, pay_twice, .. } =
-        Profile::default();
+    let Profile {
+        hotness,
+        first_class,
+        leave_queue,
+        submit_twice,
+        cancel,
+        never_pay,
+        pay_late,
+        pay_twice,
+        ..
+    } = Profile::default();
     vec![
         Setting::number(
             "buyers.hotness",

@@ -53,7 +53,8 @@ impl Row {
 pub(super) fn tables(config: &Config, facts: &Facts, buyers: &Buyers) -> Vec<Table> {
     let tally = buyers.tally();
     let columns = [
-        "train", "seats", "filled", "buyers", "served", "tickets", "sold out", "standby", "left", "refunded", "gave up",
+        "train", "seats", "filled", "buyers", "served", "tickets", "sold out", "standby", "left", "refunded",
+        "gave up",
     ];
     let mut rows = Vec::new();
     let (mut total, mut rest) = (Row::default(), Row::default());

@@ -49,7 +49,9 @@ impl Admission {
                 let Some((tail, head)) = facts.queues.get(run).copied() else { return };
                 let allowed = self.integrate(run, at).allowed * TOLERANCE + SLACK;
                 self.invariant.check(at, head as f64 <= allowed, || {
-                    let what = format!("{run}: {head} orders have left the queue, the law allows {allowed:.1} by now");
+                    let what = format!(
+                        "{run}: {head} orders have left the queue, the law allows {allowed:.1} by now"
+                    );
                     (what, Vec::new())
                 });
                 let (waiting, most) = (tail.saturating_sub(head), self.rules.waiting_max);
@@ -64,7 +66,8 @@ impl Admission {
     fn integrate(&mut self, run: &str, at: Duration) -> &mut Integral {
         let fresh = || Integral { allowed: 0.0, since: at, remaining: 0 };
         let integral = self.integrals.entry(run.to_owned()).or_insert_with(fresh);
-        let rate = (integral.remaining.max(0) as f64 * self.rules.share_per_second).min(self.rules.leave_per_second_max);
+        let rate = (integral.remaining.max(0) as f64 * self.rules.share_per_second)
+            .min(self.rules.leave_per_second_max);
         integral.allowed += rate * at.saturating_sub(integral.since).as_secs_f64();
         integral.since = at;
         integral

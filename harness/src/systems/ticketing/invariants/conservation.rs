@@ -55,7 +55,8 @@ impl Conservation {
                 }
             }
             Change::Unreadable { key, why } => {
-                self.invariant.check(at, false, || (format!("the record {key} cannot be read: {why}"), Vec::new()));
+                self.invariant
+                    .check(at, false, || (format!("the record {key} cannot be read: {why}"), Vec::new()));
             }
             _ => {}
         }
@@ -91,7 +92,8 @@ impl Conservation {
                 let remaining = facts.stock.get(coach).and_then(|stock| stock.get(&segment)).copied();
                 let [held, sold, seated, ticketed, lost] =
                     [&held, &sold, &seated, &ticketed, &lost].map(|count| count.get(coach, segment));
-                let balanced = remaining == Some(capacity - held - sold) && sold == ticketed && seated == ticketed;
+                let balanced =
+                    remaining == Some(capacity - held - sold) && sold == ticketed && seated == ticketed;
                 self.invariant.check(at, balanced, || {
                     let (run, class) = coach;
                     let remaining = remaining.map_or("no".to_owned(), |remaining| remaining.to_string());

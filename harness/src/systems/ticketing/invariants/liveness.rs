@@ -24,7 +24,12 @@ impl Liveness {
     }
 
     /// Follows the history: an acknowledged order must be in the store at that moment.
-    pub(in crate::systems::ticketing) fn on_operation(&mut self, facts: &Facts, operation: &Operation, at: Duration) {
+    pub(in crate::systems::ticketing) fn on_operation(
+        &mut self,
+        facts: &Facts,
+        operation: &Operation,
+        at: Duration,
+    ) {
         if let (Some(Outcome::Ok), "order.submit", Some(order)) =
             (operation.outcome, operation.name, &operation.value)
         {
@@ -42,16 +47,26 @@ impl Liveness {
     }
 
     /// The system has had its time to come to rest.
-    pub(in crate::systems::ticketing) fn conclude(&mut self, facts: &Facts, operations: &[Operation], at: Duration) {
+    pub(in crate::systems::ticketing) fn conclude(
+        &mut self,
+        facts: &Facts,
+        operations: &[Operation],
+        at: Duration,
+    ) {
         for (id, order) in &facts.orders {
             self.invariant.check(at, order.state.is_final(), || {
-                (format!("order {id} is still {} after all faults have healed", order.state), facts.operations_of(id))
+                (
+                    format!("order {id} is still {} after all faults have healed", order.state),
+                    facts.operations_of(id),
+                )
             });
         }
         for (name, left) in &facts.work {
-            self.invariant.check(at, *left == 0, || (format!("{left} pieces of work are left in {name}"), Vec::new()));
+            self.invariant
+                .check(at, *left == 0, || (format!("{left} pieces of work are left in {name}"), Vec::new()));
         }
-        let submitted = operations.iter().filter(|o| o.name == "order.submit" && o.outcome == Some(Outcome::Ok));
+        let submitted =
+            operations.iter().filter(|o| o.name == "order.submit" && o.outcome == Some(Outcome::Ok));
         for operation in submitted {
             if let Some(order) = &operation.value {
                 self.check_kept(facts, order, operation.id.0, at);

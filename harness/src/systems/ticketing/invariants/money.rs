@@ -90,7 +90,9 @@ impl Money {
     /// Payments of an order of which money is kept.
     fn charged(&self, order: &str) -> usize {
         let payments = self.of_order.get(order).into_iter().flatten();
-        payments.filter(|payment| self.accounts.get(*payment).is_some_and(|account| account.kept() > 0)).count()
+        payments
+            .filter(|payment| self.accounts.get(*payment).is_some_and(|account| account.kept() > 0))
+            .count()
     }
 
     /// What the bank has kept for an order.
@@ -128,7 +130,8 @@ impl Money {
             let kept = self.kept(payments);
             let tickets = facts.valid_tickets(id).count();
             let ticketed = order.state == OrderState::Success;
-            let expected = if ticketed { (i128::from(order.amount_fen), order.passengers as usize) } else { (0, 0) };
+            let expected =
+                if ticketed { (i128::from(order.amount_fen), order.passengers as usize) } else { (0, 0) };
             self.invariant.check(at, (kept, tickets) == expected, || {
                 let what = format!(
                     "at rest, order {id} is {}, has {tickets} valid tickets for {} passengers, costs {} fen, and the \
@@ -139,9 +142,15 @@ impl Money {
             });
         }
         for (id, account) in &self.accounts {
-            let known = facts.payments.get(id).is_some_and(|payment| facts.orders.contains_key(&payment.order));
+            let known =
+                facts.payments.get(id).is_some_and(|payment| facts.orders.contains_key(&payment.order));
             self.invariant.check(at, known || account.kept() == 0, || {
-                (format!("at rest, the bank keeps money for payment {id}, which belongs to no order: {account}"), Vec::new())
+                (
+                    format!(
+                        "at rest, the bank keeps money for payment {id}, which belongs to no order: {account}"
+                    ),
+                    Vec::new(),
+                )
             });
         }
     }
@@ -153,6 +162,10 @@ impl Money {
 
 impl std::fmt::Display for Account {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "captured {} fen in {} captures, refunded {} fen", self.captured, self.captures, self.refunded)
+        write!(
+            f,
+            "captured {} fen in {} captures, refunded {} fen",
+            self.captured, self.captures, self.refunded
+        )
     }
 }

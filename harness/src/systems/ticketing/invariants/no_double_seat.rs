@@ -48,7 +48,9 @@ impl NoDoubleSeat {
         for (trip, seat) in &now {
             let coach = self.holders.entry((trip.run.clone(), trip.class)).or_default();
             let holders = coach.entry(seat.clone()).or_default();
-            let other = holders.iter().find(|(holder, from, to)| *holder != order && *from < trip.to && trip.from < *to);
+            let other = holders
+                .iter()
+                .find(|(holder, from, to)| *holder != order && *from < trip.to && trip.from < *to);
             self.invariant.check(at, other.is_none(), || {
                 let (holder, from, to) = other.cloned().unwrap_or_default();
                 let Trip { run, class, .. } = trip;
@@ -76,7 +78,10 @@ impl NoDoubleSeat {
             let twin = seats.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0].clone());
             self.invariant.check(at, twin.is_none(), || {
                 let seat = twin.clone().unwrap_or_default();
-                (format!("order {order} has seat {seat} for two of its passengers"), facts.operations_of(order))
+                (
+                    format!("order {order} has seat {seat} for two of its passengers"),
+                    facts.operations_of(order),
+                )
             });
         }
     }
@@ -90,7 +95,9 @@ impl NoDoubleSeat {
 fn seats_of(facts: &Facts, order: &str) -> Vec<(Trip, String)> {
     let lock = facts.seat_locks.get(order).filter(|lock| lock.state != SeatLockState::Freed);
     let locked = lock.and_then(|lock| Some((lock.trip.as_ref()?, &lock.seats)));
-    let locked = locked.into_iter().flat_map(|(trip, seats)| seats.iter().map(move |seat| (trip.clone(), seat.clone())));
+    let locked = locked
+        .into_iter()
+        .flat_map(|(trip, seats)| seats.iter().map(move |seat| (trip.clone(), seat.clone())));
     let ticketed = facts.valid_tickets(order).map(|(_, ticket)| (ticket.trip.clone(), ticket.seat.clone()));
     let mut all: Vec<_> = locked.chain(ticketed).collect();
     all.sort_unstable();

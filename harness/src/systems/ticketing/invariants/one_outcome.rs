@@ -31,7 +31,8 @@ fn reaches<S: Copy + PartialEq>(from: S, to: S, all: &[S], step: impl Fn(S, S) -
     let mut next = 0;
     while let Some(state) = reached.get(next).copied() {
         next += 1;
-        let further: Vec<S> = all.iter().copied().filter(|s| step(state, *s) && !reached.contains(s)).collect();
+        let further: Vec<S> =
+            all.iter().copied().filter(|s| step(state, *s) && !reached.contains(s)).collect();
         reached.extend(further);
     }
     reached.contains(&to)
@@ -52,7 +53,14 @@ impl OneOutcome {
         match change {
             Change::Order { id, before } => {
                 let after = facts.orders.get(id);
-                self.moved(facts, ("order", id, id), before.as_ref().map(|o| o.state), after.map(|o| o.state), order_reaches, at);
+                self.moved(
+                    facts,
+                    ("order", id, id),
+                    before.as_ref().map(|o| o.state),
+                    after.map(|o| o.state),
+                    order_reaches,
+                    at,
+                );
                 if let Some(order) = after {
                     let key = (order.account.clone(), order.key.clone());
                     let first = self.orders.entry(key).or_insert_with(|| id.clone()).clone();
@@ -73,11 +81,19 @@ impl OneOutcome {
             Change::SeatLock { order, before } => {
                 let after = facts.seat_locks.get(order).map(|lock| lock.state);
                 let step = |a, b| reaches(a, b, SeatLockState::ALL, SeatLockState::can_become);
-                self.moved(facts, ("seat lock", order, order), before.as_ref().map(|l| l.state), after, step, at);
+                self.moved(
+                    facts,
+                    ("seat lock", order, order),
+                    before.as_ref().map(|l| l.state),
+                    after,
+                    step,
+                    at,
+                );
             }
             Change::Payment { id, before } => {
                 let after = facts.payments.get(id);
-                let order = after.or(before.as_ref()).map(|payment| payment.order.clone()).unwrap_or_default();
+                let order =
+                    after.or(before.as_ref()).map(|payment| payment.order.clone()).unwrap_or_default();
                 let step = |a, b| reaches(a, b, PaymentState::ALL, PaymentState::can_become);
                 let states = (before.as_ref().map(|p| p.state), after.map(|p| p.state));
                 self.moved(facts, ("payment", id, &order), states.0, states.1, step, at);
@@ -138,7 +154,8 @@ impl OneOutcome {
         let last = self.seen.insert((operation.process, order.to_owned()), state);
         self.invariant.check(at, last.is_none_or(|last| order_reaches(last, state)), || {
             let last = last.map(|last| last.to_string()).unwrap_or_default();
-            let what = format!("buyer {} saw order {order} as {last} and later as {state}", operation.process);
+            let what =
+                format!("buyer {} saw order {order} as {last} and later as {state}", operation.process);
             (what, vec![operation.id.0])
         });
     }

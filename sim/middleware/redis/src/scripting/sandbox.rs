@@ -13,7 +13,11 @@ use std::{
     },
 };
 
-use mlua::{Error, Function, HookTriggers, Lua, LuaOptions, StdLib, Table, Value, VmState, chunk::ChunkMode};
+use mlua::{
+    Error, Function, HookTriggers, Lua, LuaOptions, StdLib, Table, Value, VmState,
+    chunk::ChunkMode,
+    state::{GcIncParams, GcMode},
+};
 use wire::redis::reply::{Protocol, Writer};
 
 use super::{
@@ -29,6 +33,8 @@ use crate::{
 
 /// Name of scripts in messages, as in Redis.
 pub(super) const CHUNK_NAME: &str = "@user_script";
+/// Growth of the memory in use, in percent, after which garbage is collected again.
+const GC_PAUSE_PERCENT: i32 = 1000;
 /// Instructions between two looks at the budget.
 const HOOK_INTERVAL: u32 = 1000;
 
@@ -132,6 +138,10 @@ impl Sandbox {
             .set_name("=sandbox")
             .set_mode(ChunkMode::Text)
             .call((native, constants))?;
+        // A script's state is small and its garbage is mostly strings: Lua's own default would collect every few calls.
+        let mut collector = GcIncParams::default();
+        collector.pause = Some(GC_PAUSE_PERCENT);
+        lua.gc_set_mode(GcMode::Incremental(collector));
         lua.set_memory_limit(limits.memory)?;
         budget.hook(&lua, HOOK_INTERVAL)?;
         let functions = HashMap::new();
@@ -200,7 +210,10 @@ impl Sandbox {
         drop(running);
         let mark = reply.len();
         let written = result.and_then(|outcome| match outcome {
-            Ok(value) => ReplyOf { reply, resp3, elements: 0 }.write(&value, 0).map(|()| Ok(())),
+            Ok(value) => {
+                let mut reply = ReplyOf { reply, resp3, elements: 0 };
+                unlimited(&self.lua, || reply.write(&value, 0)).map(|()| Ok(()))
+            }
             Err(message) => Ok(Err(message)),
         });
         match written {
