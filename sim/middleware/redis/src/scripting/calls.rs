@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use mlua::{Lua, MultiValue, Table, Value};
-use wire::redis::reply::{Protocol, Writer, format_double};
+use mlua::{Lua, Table, Value};
+use wire::redis::reply::{Protocol, Writer};
 
 use super::sandbox::ScriptError;
 use crate::{
@@ -32,49 +32,6 @@ pub(super) fn lock(shared: &Shared) -> MutexGuard<'_, Running> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Calls a command for a script. `Ok(Err(…))` is an error reply or a refusal, in the words of Redis.
-pub(super) fn call(
-    lua: &Lua,
-    shared: &Shared,
-    arguments: &MultiValue,
-) -> mlua::Result<Result<Value, ReplyError>> {
-    if arguments.is_empty() {
-        return Ok(Err(crate::error::fixed(
-            "ERR Please specify at least one argument for this redis lib call",
-        )));
-    }
-    let mut owned: Vec<Argument> = Vec::with_capacity(arguments.len());
-    for argument in arguments {
-        owned.push(match argument {
-            Value::String(text) => Argument::Text(text.as_bytes()),
-            Value::Integer(number) => Argument::Number(number.to_string().into_bytes()),
-            Value::Number(number) => {
-                let mut text = Vec::new();
-                format_double(*number, &mut text);
-                Argument::Number(text)
-            }
-            _ => {
-                return Ok(Err(crate::error::fixed(
-                    "ERR Lua redis lib command arguments must be strings or integers",
-                )));
-            }
-        });
-    }
-    let args: Vec<&[u8]> = owned.iter().map(Argument::as_bytes).collect();
-    let mut running = lock(shared);
-    let running = &mut *running;
-    running.scratch.clear();
-    if let Err(error) = execute(running, &args) {
-        return Ok(Err(error));
-    }
-    let bytes = running.scratch.as_bytes();
-    if let Some(message) = bytes.strip_prefix(b"-") {
-        let message = message.strip_suffix(b"\r\n").unwrap_or(message);
-        return Ok(Err(ReplyError::new(String::from_utf8_lossy(message).into_owned())));
-    }
-    unlimited(lua, || Decoder { lua, rest: bytes }.value()).map(Ok)
-}
-
 /// Runs `convert` without the memory limit, and checks the limit afterwards.
 ///
 /// Under a limit, mlua wraps every single operation in a protected call of its own, which costs more than the whole
@@ -92,21 +49,8 @@ pub(super) fn unlimited<T>(lua: &Lua, convert: impl FnOnce() -> mlua::Result<T>)
     converted
 }
 
-enum Argument {
-    Text(mlua::BorrowedBytes),
-    Number(Vec<u8>),
-}
-
-impl Argument {
-    fn as_bytes(&self) -> &[u8] {
-        match self {
-            Argument::Text(text) => text,
-            Argument::Number(text) => text,
-        }
-    }
-}
-
-fn execute(running: &mut Running, args: &[&[u8]]) -> Result<(), ReplyError> {
+/// Runs a command for a script; its reply goes into the scratch.
+pub(super) fn execute(running: &mut Running, args: &[&[u8]]) -> Result<(), ReplyError> {
     let name = args.first().copied().unwrap_or_default();
     let command =
         commands::find(name).ok_or(crate::error::fixed("ERR Unknown Redis command called from script"))?;
@@ -120,90 +64,6 @@ fn execute(running: &mut Running, args: &[&[u8]]) -> Result<(), ReplyError> {
         return Err(crate::error::fixed("ERR Write commands are not allowed from read-only scripts."));
     }
     run(&mut Context { db: &mut running.db, reply: &mut running.scratch }, args)
-}
-
-/// Makes Lua values of a reply that our own writer wrote.
-struct Decoder<'a> {
-    lua: &'a Lua,
-    rest: &'a [u8],
-}
-
-impl<'a> Decoder<'a> {
-    fn line(&mut self) -> (u8, &'a [u8]) {
-        let end = self.rest.windows(2).position(|pair| pair == b"\r\n").unwrap_or(self.rest.len());
-        let (line, after) = self.rest.split_at(end);
-        self.rest = after.get(2..).unwrap_or_default();
-        line.split_first().map_or((b'_', line), |(kind, text)| (*kind, text))
-    }
-
-    fn bulk(&mut self, length: i64) -> &'a [u8] {
-        let length = usize::try_from(length).unwrap_or(0).min(self.rest.len());
-        let (bulk, after) = self.rest.split_at(length);
-        self.rest = after.get(2..).unwrap_or_default();
-        bulk
-    }
-
-    fn value(&mut self) -> mlua::Result<Value> {
-        let (kind, text) = self.line();
-        let number = || commands_number(text);
-        Ok(match kind {
-            b':' => Value::Number(number() as f64),
-            b'$' if text == b"-1" => Value::Boolean(false),
-            b'*' if text == b"-1" => Value::Boolean(false),
-            b'$' => Value::String(self.lua.create_string(self.bulk(number()))?),
-            b'+' => self.field("ok", Value::String(self.lua.create_string(text)?))?,
-            b'-' => self.field("err", Value::String(self.lua.create_string(text)?))?,
-            b'*' => {
-                let count = number();
-                let list = self.lua.create_table_with_capacity(usize::try_from(count).unwrap_or(0), 0)?;
-                for index in 1..=count {
-                    let value = self.value()?;
-                    list.raw_set(index, value)?;
-                }
-                Value::Table(list)
-            }
-            b'%' => {
-                let map = self.lua.create_table()?;
-                for _ in 0..number() {
-                    let key = self.value()?;
-                    let value = self.value()?;
-                    map.raw_set(key, value)?;
-                }
-                self.field("map", Value::Table(map))?
-            }
-            b'~' => {
-                let set = self.lua.create_table()?;
-                for _ in 0..number() {
-                    let member = self.value()?;
-                    set.raw_set(member, true)?;
-                }
-                self.field("set", Value::Table(set))?
-            }
-            b',' => {
-                let number = std::str::from_utf8(text).ok().and_then(|text| text.parse().ok());
-                self.field("double", Value::Number(number.unwrap_or(0.0)))?
-            }
-            b'#' => Value::Boolean(text == b"t"),
-            b'=' => {
-                let text = self.bulk(number());
-                let verbatim = self.lua.create_table()?;
-                verbatim.raw_set("format", self.lua.create_string(text.get(..3).unwrap_or_default())?)?;
-                verbatim.raw_set("string", self.lua.create_string(text.get(4..).unwrap_or_default())?)?;
-                self.field("verbatim_string", Value::Table(verbatim))?
-            }
-            _ => Value::Nil,
-        })
-    }
-
-    fn field(&self, name: &str, value: Value) -> mlua::Result<Value> {
-        let table = self.lua.create_table()?;
-        table.raw_set(name, value)?;
-        Ok(Value::Table(table))
-    }
-}
-
-fn commands_number(text: &[u8]) -> i64 {
-    crate::number::parse_i64(text).unwrap_or(0)
 }
 
 /// Writes what a script returned as its reply.

@@ -6,6 +6,7 @@
 //! - `pattern`: Lua patterns with a bound on backtracking.
 //! - `random`: the generator behind `math.random`.
 
+mod bridge;
 mod calls;
 mod natives;
 mod pattern;

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use mlua::{Error, Lua, LuaString, MultiValue, Table, Value, Variadic};
 
 use super::{
+    bridge,
     calls::{self, Shared},
     pattern::{self, Capture, Match, PatternError},
     random::Random,
@@ -55,18 +56,13 @@ pub(super) fn constants(lua: &Lua) -> mlua::Result<Table> {
 }
 
 fn redis_functions(lua: &Lua, native: &Table, running: &Shared) -> mlua::Result<()> {
-    let shared = running.clone();
-    let call = move |lua: &Lua, arguments: MultiValue| match calls::call(lua, &shared, &arguments)? {
-        Ok(value) => Ok(value),
-        Err(error) => Err(ScriptError::reply(error.0)),
+    // SAFETY: `bridge::call` is written for the bare stack, and Lua calls it with nothing else.
+    #[allow(unsafe_code)]
+    native.raw_set("execute", unsafe { lua.create_c_function(bridge::call)? })?;
+    let raise = |_: &Lua, message: LuaString| -> mlua::Result<()> {
+        Err(ScriptError::reply(message.to_string_lossy()))
     };
-    native.raw_set("call", lua.create_function(call)?)?;
-    let shared = running.clone();
-    let pcall = move |lua: &Lua, arguments: MultiValue| match calls::call(lua, &shared, &arguments)? {
-        Ok(value) => Ok(value),
-        Err(error) => error_table(lua, &error),
-    };
-    native.raw_set("pcall", lua.create_function(pcall)?)?;
+    native.raw_set("raise", lua.create_function(raise)?)?;
 
     reply_functions(lua, native)?;
 

@@ -268,6 +268,19 @@ local math_real = {}
 for name, value in pairs(math) do math_real[name] = value end
 math_real.random, math_real.randomseed = native.random, native.randomseed
 
+-- Commands: an error reply is raised, or handed over as an error table.
+local execute, raise = native.execute, native.raise
+function native.call(...)
+    local reply, message = execute(...)
+    if message then raise(message) end
+    return reply
+end
+function native.pcall(...)
+    local reply, message = execute(...)
+    if message then return { err = message } end
+    return reply
+end
+
 local redis_real = {}
 for name, value in pairs(constants) do redis_real[name] = value end
 for _, name in ipairs({

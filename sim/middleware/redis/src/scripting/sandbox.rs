@@ -22,6 +22,7 @@ use wire::redis::reply::{Protocol, Writer};
 
 use super::{
     Digest, Limits,
+    bridge::with_running,
     calls::{ReplyOf, Running, Shared, lock, unlimited},
     hex, natives,
     random::Random,
@@ -246,7 +247,7 @@ impl Sandbox {
             }
             Ok(())
         })?;
-        match self.run.call::<(bool, Value)>(function)? {
+        match with_running(&self.running, || self.run.call::<(bool, Value)>(function))? {
             (true, value) => Ok(Ok(value)),
             (false, Value::String(message)) => Ok(Err(message.to_string_lossy())),
             (false, _) => Ok(Err("ERR unknown error script: {script}, on @user_script:1.".to_owned())),

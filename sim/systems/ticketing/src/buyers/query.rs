@@ -12,9 +12,9 @@ use super::{
 use crate::api::Remaining;
 
 /// Most looks of one visitor.
-const LOOKS_MAX: u64 = 3;
+const LOOKS_MAX: u64 = 6;
 
-/// Looks at one to three trips with time to read between them.
+/// Looks at one to six trips with time to read between them.
 pub(super) async fn journey(shared: &Shared, buyer: u64, patience: Duration) {
     let until = Instant::now() + patience;
     let mut browser = Browser::new(shared, buyer);
