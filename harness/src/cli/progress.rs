@@ -13,7 +13,6 @@ const BAR_EVERY: Duration = Duration::from_millis(100);
 const PLAIN_LINE_EVERY: u32 = 50;
 
 /// Runs `work` while showing how much of about `expected` simulated time has passed.
-#[expect(clippy::disallowed_methods, reason = "shows progress beside the simulation's thread, in real time")]
 pub(super) fn show<R>(progress: &Progress, expected: Duration, work: impl FnOnce() -> R) -> R {
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {

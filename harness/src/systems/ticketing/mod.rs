@@ -237,7 +237,7 @@ fn add_service(service: Service, instance: usize, config: &Arc<Config>) {
     let config = Arc::clone(config);
     host::add(&Topology::host(service, instance), move || {
         let config = Arc::clone(&config);
-        let services = async move {
+        async move {
             match service {
                 Service::Gateway => services::gateway::run(config, instance).await,
                 Service::Order => services::order::run(config, instance).await,
@@ -246,8 +246,7 @@ fn add_service(service: Service, instance: usize, config: &Arc<Config>) {
                 Service::Payment => services::payment::run(config, instance).await,
                 Service::Ticketing => services::ticketing::run(config, instance).await,
             }
-        };
-        services
+        }
     });
 }
 

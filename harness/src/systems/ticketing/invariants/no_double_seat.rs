@@ -12,10 +12,13 @@ use crate::systems::ticketing::facts::{Change, Coach, Facts};
 
 pub(in crate::systems::ticketing) const NAME: &str = "no-double-seat";
 
+/// An order, and the segments from the first to before the end on which it holds a seat.
+type Holder = (String, u32, u32);
+
 pub(in crate::systems::ticketing) struct NoDoubleSeat {
     invariant: Invariant,
-    /// Who holds each seat: order, first segment, end segment.
-    holders: BTreeMap<Coach, BTreeMap<String, Vec<(String, u32, u32)>>>,
+    /// Who holds each seat.
+    holders: BTreeMap<Coach, BTreeMap<String, Vec<Holder>>>,
     /// The seats that an order held when it was last looked at.
     held: BTreeMap<String, Vec<(Trip, String)>>,
 }

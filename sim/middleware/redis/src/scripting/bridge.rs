@@ -137,7 +137,7 @@ unsafe fn push(state: *mut ffi::lua_State, rest: &mut &[u8]) {
                 ffi::lua_createtable(state, count, 0);
                 for index in 1..=count {
                     push(state, rest);
-                    ffi::lua_rawseti(state, -2, ffi::lua_Integer::from(index as i32));
+                    ffi::lua_rawseti(state, -2, ffi::lua_Integer::from(index));
                 }
             }
             b'%' => push_field(state, c"map", |state| {
