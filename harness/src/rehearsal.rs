@@ -38,6 +38,8 @@ pub struct Played {
     pub tables: Vec<Table>,
     /// Latencies by operation, in microseconds.
     pub latencies: BTreeMap<String, Histogram<u64>>,
+    /// Every operation of the customers.
+    pub history: History,
     /// The fingerprint at regular distances.
     pub checkpoints: Vec<Checkpoint>,
     /// The marks asked for.
@@ -152,7 +154,7 @@ fn judge(request: &Request, outcome: Outcome<Result<Shown, String>>) -> Result<P
         coverage: Vec::new(),
     };
     let (tables, checkpoints, trace) = (shown.conclusion.tables, outcome.checkpoints, outcome.trace);
-    Ok(Played { result, tables, latencies, checkpoints, trace })
+    Ok(Played { result, tables, latencies, history: shown.history, checkpoints, trace })
 }
 
 /// No task of any host may panic. Every poll of a task is a check.

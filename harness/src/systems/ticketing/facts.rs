@@ -68,12 +68,24 @@ pub(super) enum Stored<'a> {
 }
 
 impl Facts {
-    /// Takes in the new value of a key. `None` for keys that no invariant looks at.
-    pub(super) fn apply(&mut self, key: &[u8], stored: Stored<'_>) -> Option<Change> {
-        let parsed = Key::parse(key)?;
-        match self.apply_parsed(parsed, stored) {
+    /// Does any invariant look at this key?
+    pub(super) fn follows(key: Key<'_>) -> bool {
+        !matches!(
+            key,
+            Key::RateOfAccount { .. }
+                | Key::RateOfDevice { .. }
+                | Key::Idempotency { .. }
+                | Key::QueueToken { .. }
+                | Key::QueuePlace { .. }
+                | Key::Seats { .. }
+        )
+    }
+
+    /// Takes in the new value of a key that it follows.
+    pub(super) fn apply(&mut self, key: Key<'_>, stored: Stored<'_>) -> Option<Change> {
+        match self.apply_parsed(key, stored) {
             Ok(change) => change,
-            Err(why) => Some(Change::Unreadable { key: parsed.to_string(), why }),
+            Err(why) => Some(Change::Unreadable { key: key.to_string(), why }),
         }
     }
 

@@ -21,7 +21,7 @@ use partners::payment::Bank;
 use partners::payment::ledger::{Entry, EntryKind, Refusal};
 use record::history::History;
 use record::mutant::Mutant;
-use redis_middleware::{Changes, Observer, Server, Value};
+use redis_middleware::{Changes, Observer, Server};
 use scenarios::{Scenario, Settings, SystemVocabulary};
 use ticketing::api::Replayed;
 use ticketing::buyers::{self, Buyers};
@@ -32,7 +32,6 @@ use world::host::{self, Host};
 use world::net::{self, Latency};
 use world::time;
 
-use self::facts::Stored;
 use self::invariants::money::Movement;
 use self::monitor::Monitor;
 use self::settings::BUYER_HOSTS;
@@ -186,7 +185,7 @@ fn add_redis(monitor: &Monitor) {
     host::add(REDIS, move || {
         let monitor = monitor.clone();
         let observer: Observer = Arc::new(move |changes: &Changes<'_>| {
-            monitor.on_store(changes.iter().map(|(key, value)| (key, value.map_or(Stored::Gone, stored))));
+            monitor.on_store(changes.iter());
         });
         let options = redis_middleware::Options {
             observer: Some(observer),
@@ -198,16 +197,6 @@ fn add_redis(monitor: &Monitor) {
             server.listen("0.0.0.0:6379").await.expect("the port of a fresh host is free");
         }
     });
-}
-
-fn stored(value: &Value) -> Stored<'_> {
-    match value {
-        Value::Hash(hash) => Stored::Hash(hash.iter().map(|(field, value)| (&**field, &**value)).collect()),
-        Value::SortedSet(set) => Stored::Members(set.len()),
-        Value::List(list) => Stored::Members(list.len()),
-        Value::Set(set) => Stored::Members(set.len()),
-        Value::String(_) => Stored::Members(1),
-    }
 }
 
 fn add_bank(bank: &Bank, monitor: &Monitor) {

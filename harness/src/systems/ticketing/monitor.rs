@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use record::history::{History, Operation};
 use record::result::InvariantResult;
+use redis_middleware::Value;
 use ticketing::Config;
+use ticketing::keys::Key;
 use world::time::Instant;
 
 use super::facts::{Facts, Stored, capacities};
@@ -33,6 +35,16 @@ struct State {
     liveness: Liveness,
 }
 
+fn stored(value: &Value) -> Stored<'_> {
+    match value {
+        Value::Hash(hash) => Stored::Hash(hash.iter().map(|(field, value)| (&**field, &**value)).collect()),
+        Value::SortedSet(set) => Stored::Members(set.len()),
+        Value::List(list) => Stored::Members(list.len()),
+        Value::Set(set) => Stored::Members(set.len()),
+        Value::String(_) => Stored::Members(1),
+    }
+}
+
 fn now() -> Duration {
     Instant::now().since_start()
 }
@@ -57,13 +69,18 @@ impl Monitor {
     }
 
     /// One atomic step of the store: all its changes are taken in before the invariants look.
-    pub(super) fn on_store<'a>(&self, changed: impl Iterator<Item = (&'a [u8], Stored<'a>)>) {
+    pub(super) fn on_store<'a>(&self, changed: impl Iterator<Item = (&'a [u8], Option<&'a Value>)>) {
         let at = now();
         let mut state = self.lock();
         let State {
             facts, zero_oversell, no_double_seat, conservation, money, one_outcome, admission, ..
         } = &mut *state;
-        let changes: Vec<_> = changed.filter_map(|(key, stored)| facts.apply(key, stored)).collect();
+        let changes: Vec<_> = changed
+            .filter_map(|(key, value)| {
+                let key = Key::parse(key).filter(|key| Facts::follows(*key))?;
+                facts.apply(key, value.map_or(Stored::Gone, stored))
+            })
+            .collect();
         for change in &changes {
             zero_oversell.on_change(facts, change, at);
             no_double_seat.on_change(facts, change, at);
