@@ -13,11 +13,7 @@ use std::{
     },
 };
 
-use mlua::{
-    Error, Function, HookTriggers, Lua, LuaOptions, StdLib, Table, Value, VmState,
-    chunk::ChunkMode,
-    state::{GcIncParams, GcMode},
-};
+use mlua::{Error, Function, HookTriggers, Lua, LuaOptions, StdLib, Table, Value, VmState, chunk::ChunkMode};
 use wire::redis::reply::{Protocol, Writer};
 
 use super::{
@@ -34,8 +30,6 @@ use crate::{
 
 /// Name of scripts in messages, as in Redis.
 pub(super) const CHUNK_NAME: &str = "@user_script";
-/// Growth of the memory in use, in percent, after which garbage is collected again.
-const GC_PAUSE_PERCENT: i32 = 1000;
 /// Instructions between two looks at the budget.
 const HOOK_INTERVAL: u32 = 1000;
 
@@ -139,10 +133,6 @@ impl Sandbox {
             .set_name("=sandbox")
             .set_mode(ChunkMode::Text)
             .call((native, constants))?;
-        // A script's state is small and its garbage is mostly strings: Lua's own default would collect every few calls.
-        let mut collector = GcIncParams::default();
-        collector.pause = Some(GC_PAUSE_PERCENT);
-        lua.gc_set_mode(GcMode::Incremental(collector));
         lua.set_memory_limit(limits.memory)?;
         budget.hook(&lua, HOOK_INTERVAL)?;
         let functions = HashMap::new();
@@ -169,6 +159,7 @@ impl Sandbox {
         if self.functions.contains_key(digest) {
             return Ok(());
         }
+        self.tidy();
         let function = self
             .lua
             .load(source)
@@ -187,6 +178,15 @@ impl Sandbox {
         Ok(())
     }
 
+    /// Collects the garbage of earlier scripts before it can count against the next one. Lua 5.1 does not collect
+    /// when an allocation fails.
+    fn tidy(&self) {
+        if self.limits.memory > 0 && self.lua.used_memory() > self.limits.memory / 2 {
+            // It fails when a finalizer does; scripts have none.
+            let _ = self.lua.gc_collect();
+        }
+    }
+
     /// Runs a compiled script: lends it the data, writes its reply.
     pub(super) fn run(
         &mut self,
@@ -198,6 +198,7 @@ impl Sandbox {
         reply: &mut Writer,
     ) -> Outcome {
         let Some(function) = self.functions.get(digest).cloned() else { return Ok(()) };
+        self.tidy();
         self.budget.refill(self.limits.instructions.max(1));
         *self.random.lock().unwrap_or_else(PoisonError::into_inner) = Random::new(0);
         {
