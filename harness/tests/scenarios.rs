@@ -8,7 +8,7 @@ use harness::rehearsal::{self, Played, Request};
 use harness::system::System;
 use harness::systems::ticketing::Ticketing;
 use record::result::{RunResult, Verdict};
-use scenarios::{Size, Vocabulary, catalogue};
+use scenarios::{Percentile, Scenario, Size, Vocabulary, catalogue};
 use world::sim::Progress;
 
 /// Seeds that a scenario must hold on here, at hunting size.
@@ -16,18 +16,25 @@ const SEEDS: u64 = 40;
 /// A planted mistake must be found within so many seeds.
 const SEEDS_TO_FIND: u64 = 20;
 
-fn play(scenario: &str, size: Size, seed: u64, mutants: &[&str], overrides: &[(&str, &str)]) -> Played {
+fn system() -> &'static Ticketing {
     static SYSTEM: OnceLock<Ticketing> = OnceLock::new();
-    let system = SYSTEM.get_or_init(Ticketing::default);
-    let vocabulary = Vocabulary { systems: vec![system.vocabulary()] };
-    let source = catalogue::find(scenario).unwrap_or_else(|error| panic!("{error}"));
+    SYSTEM.get_or_init(Ticketing::default)
+}
+
+fn read(name: &str, size: Size, overrides: &[(&str, &str)]) -> Scenario {
+    let vocabulary = Vocabulary { systems: vec![system().vocabulary()] };
+    let source = catalogue::find(name).unwrap_or_else(|error| panic!("{error}"));
     let overrides: Vec<_> =
         overrides.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-    let scenario = scenarios::parse(&source.file, &source.text, &vocabulary, size, &overrides)
-        .unwrap_or_else(|error| panic!("{error}"));
+    scenarios::parse(&source.file, &source.text, &vocabulary, size, &overrides)
+        .unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn play(scenario: &str, size: Size, seed: u64, mutants: &[&str], overrides: &[(&str, &str)]) -> Played {
+    let scenario = read(scenario, size, overrides);
     let mutants = mutants.iter().map(|name| (*name).to_owned()).collect();
     let request = Request { scenario, seed, mutants, trace: 0..0 };
-    rehearsal::play(system, &request, Progress::default())
+    rehearsal::play(system(), &request, Progress::default())
         .unwrap_or_else(|error| panic!("seed {seed}: {error}"))
 }
 
@@ -94,6 +101,21 @@ fn a_seed_replays_to_the_bit() {
             |seed| RunResult { wall_s: 0.0, ..play(entry.name, Size::Hunt, seed, &[], &[]).result };
         assert_eq!(timeless(3), timeless(3), "{}", entry.name);
         assert_ne!(timeless(3).fingerprint, timeless(4).fingerprint, "{}", entry.name);
+    }
+}
+
+#[test]
+fn shipped_scenarios_are_right_at_both_sizes() {
+    let arrivals = |scenario: &Scenario| -> f64 {
+        scenario.load.values().map(|journey| journey.rate.arrivals(scenario.duration)).sum()
+    };
+    for entry in catalogue::ENTRIES {
+        let (full, hunt) = (read(entry.name, Size::Full, &[]), read(entry.name, Size::Hunt, &[]));
+        assert_eq!(full.name, entry.name);
+        assert!(!full.about.is_empty());
+        assert!(full.limits.latency["order.submit"].contains_key(&Percentile::P95));
+        let (full, hunt) = (arrivals(&full), arrivals(&hunt));
+        assert!(hunt < 700.0 && full > 5.0 * hunt, "{}: {full} and {hunt} arrivals", entry.name);
     }
 }
 
