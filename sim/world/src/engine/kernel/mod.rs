@@ -10,7 +10,8 @@
 //! | `fingerprint` | the rolling hash over all that happened |
 //!
 //! Every part sits in its own `RefCell`. The rule that keeps borrows apart: no part runs foreign code (a poll, a
-//! destructor, a waker) while it is borrowed; it returns what is to be woken or dropped, and the kernel does that.
+//! destructor of a task, a wake) while it is borrowed; it returns what is to be woken or dropped, and the kernel does
+//! that. One exception: the network drops a waker that it replaces by another while it is borrowed.
 
 pub(crate) mod events;
 pub(crate) mod executor;
