@@ -72,7 +72,7 @@ fn one_connection_serves_many_requests() {
             let response =
                 connection.send(get_request(&format!("/double/{number}")), WITHIN).await.expect("answer");
             assert_eq!(read_json::<u64>(&response).expect("a number"), number * 2);
-            assert!(connection.is_usable().await);
+            assert!(connection.is_usable());
         }
         let largest = Bytes::from(vec![b'y'; BODY_LIMIT]);
         let mut request = get_request("/echo");
@@ -112,7 +112,7 @@ fn a_timeout_leaves_the_outcome_unknown_and_the_connection_unusable() {
         let mut connection = served().await;
         let error = connection.send(get_request("/never"), WITHIN).await.expect_err("no answer");
         assert!(matches!(error, Error::Unknown { reason: Unknown::Timeout(WITHIN), .. }), "{error}");
-        assert!(!connection.is_usable().await);
+        assert!(!connection.is_usable());
         let error = connection.send(get_request("/double/1"), WITHIN).await.expect_err("unusable");
         assert!(matches!(error, Error::NotSent { reason: NotSent::Closed, .. }), "{error}");
     });
@@ -124,7 +124,7 @@ fn a_dropped_request_leaves_the_connection_unusable() {
         let mut connection = served().await;
         let dropped = world::time::timeout(WITHIN / 2, connection.send(get_request("/never"), WITHIN)).await;
         assert!(dropped.is_err());
-        assert!(!connection.is_usable().await);
+        assert!(!connection.is_usable());
     });
 }
 
@@ -133,9 +133,9 @@ fn a_connection_closed_while_idle_sends_nothing() {
     simulate(async {
         let (near, far) = duplex(1024);
         let mut connection = connection(near).await;
-        assert!(connection.is_usable().await);
+        assert!(connection.is_usable());
         drop(far);
-        assert!(!connection.is_usable().await);
+        assert!(!connection.is_usable());
         let error = connection.send(get_request("/double/1"), WITHIN).await.expect_err("closed");
         assert!(matches!(error, Error::NotSent { reason: NotSent::Closed, .. }), "{error}");
     });
@@ -199,7 +199,7 @@ fn answers_that_are_not_http_leave_the_outcome_unknown() {
             let mut connection = answered_with(answer).await;
             let error = connection.send(get_request("/double/1"), WITHIN).await.expect_err("not HTTP");
             assert!(matches!(error, Error::Unknown { reason: Unknown::Lost(_), .. }), "{error} {answer:?}");
-            assert!(!connection.is_usable().await);
+            assert!(!connection.is_usable());
         }
     });
 }

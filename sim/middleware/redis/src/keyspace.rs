@@ -6,6 +6,7 @@ use std::{
 };
 
 use indexmap::{IndexMap, IndexSet};
+use rustc_hash::FxBuildHasher;
 
 use crate::{
     error::{ReplyError, WRONG_TYPE},
@@ -16,11 +17,11 @@ use crate::{
 pub type Blob = Arc<[u8]>;
 
 /// A hash: fields in the order in which they came (a deletion moves the last field into the gap).
-pub type Hash = IndexMap<Blob, Blob>;
+pub type Hash = IndexMap<Blob, Blob, FxBuildHasher>;
 /// A list, left end first.
 pub type List = VecDeque<Blob>;
 /// A set: members in the order in which they came (a deletion moves the last member into the gap).
-pub type Set = IndexSet<Blob>;
+pub type Set = IndexSet<Blob, FxBuildHasher>;
 
 /// A value. Aggregates are never empty: the key goes with the last element.
 #[derive(Debug, Clone)]
@@ -134,13 +135,13 @@ struct Watch {
 /// All keys with their values.
 #[derive(Debug, Default)]
 pub struct Keyspace {
-    entries: IndexMap<Blob, Entry>,
+    entries: IndexMap<Blob, Entry, FxBuildHasher>,
     /// Every key that expires, soonest first. Invariant: one element per entry with an `expires_ms`.
     expiries: BTreeSet<(u64, Blob)>,
     /// Versions of the keys that at least one connection watches.
     watched: BTreeMap<Blob, Watch>,
     /// Keys that changed since the observer was told last.
-    changed: IndexSet<Blob>,
+    changed: Set,
     pub(crate) record_changes: bool,
 }
 
@@ -221,23 +222,32 @@ impl Keyspace {
 
     /// Replaces a value of whatever type.
     pub(crate) fn set(&mut self, key: &[u8], value: Value, expiry: Expiry) {
-        match self.entries.get_mut(key) {
-            Some(entry) => entry.value = value,
-            None => {
-                self.entries.insert(Blob::from(key), Entry { value, expires_ms: None });
+        let index = match self.entries.get_full_mut(key) {
+            Some((index, _, entry)) => {
+                entry.value = value;
+                index
             }
-        }
+            None => self.entries.insert_full(Blob::from(key), Entry { value, expires_ms: None }).0,
+        };
         match expiry {
             Expiry::Keep => {}
-            Expiry::Never => self.set_expiry(key, None),
-            Expiry::At(ms) => self.set_expiry(key, Some(ms)),
+            Expiry::Never => self.set_expiry_at(index, None),
+            Expiry::At(ms) => self.set_expiry_at(index, Some(ms)),
         }
-        self.touch(key);
+        if let Some(key) = self.entries.get_index(index).map(|(key, _)| key.clone()) {
+            self.touch_blob(key);
+        }
     }
 
     /// Sets when an existing key expires. Does not count as a change of the value: see [`Keyspace::touch`].
     pub(crate) fn set_expiry(&mut self, key: &[u8], expires_ms: Option<u64>) {
-        let Some((_, key, entry)) = self.entries.get_full_mut(key) else { return };
+        if let Some(index) = self.entries.get_index_of(key) {
+            self.set_expiry_at(index, expires_ms);
+        }
+    }
+
+    fn set_expiry_at(&mut self, index: usize, expires_ms: Option<u64>) {
+        let Some((key, entry)) = self.entries.get_index_mut(index) else { return };
         if entry.expires_ms == expires_ms {
             return;
         }
@@ -260,7 +270,7 @@ impl Keyspace {
         if let Some(ms) = entry.expires_ms {
             self.expiries.remove(&(ms, key.clone()));
         }
-        self.touch(&key);
+        self.touch_blob(key);
         Some((entry.value, entry.expires_ms))
     }
 
@@ -269,7 +279,7 @@ impl Keyspace {
         let keys: Vec<Blob> = std::mem::take(&mut self.entries).into_keys().collect();
         self.expiries.clear();
         for key in keys {
-            self.touch(&key);
+            self.touch_blob(key);
         }
     }
 
@@ -290,20 +300,32 @@ impl Keyspace {
 
     /// Notes that a key changed, for those who watch it and for the observer.
     pub(crate) fn touch(&mut self, key: &[u8]) {
+        if self.record_changes || !self.watched.is_empty() {
+            self.touch_blob(
+                self.entries.get_key_value(key).map_or_else(|| Blob::from(key), |(key, _)| key.clone()),
+            );
+        }
+    }
+
+    fn touch_blob(&mut self, key: Blob) {
         if !self.watched.is_empty()
-            && let Some(watch) = self.watched.get_mut(key)
+            && let Some(watch) = self.watched.get_mut(&key)
         {
             watch.version += 1;
         }
-        if self.record_changes && !self.changed.contains(key) {
-            let key = self.entries.get_key_value(key).map_or_else(|| Blob::from(key), |(key, _)| key.clone());
+        if self.record_changes {
             self.changed.insert(key);
         }
     }
 
-    /// The keys that changed since the last call.
-    pub(crate) fn take_changes(&mut self) -> IndexSet<Blob> {
-        if self.changed.is_empty() { IndexSet::new() } else { std::mem::take(&mut self.changed) }
+    /// The keys that changed since [`Keyspace::forget_changes`], in the order in which they were first changed.
+    pub(crate) fn changes(&self) -> &Set {
+        &self.changed
+    }
+
+    /// Forgets what changed.
+    pub(crate) fn forget_changes(&mut self) {
+        self.changed.clear();
     }
 
     /// Starts to watch a key; returns its version.

@@ -7,7 +7,6 @@ use std::{
 };
 
 use bytes::{Buf, BytesMut};
-use indexmap::IndexSet;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     sync::Notify,
@@ -20,7 +19,7 @@ use world::net::TcpListener;
 
 use crate::{
     commands::Database,
-    keyspace::{Blob, Keyspace, Value},
+    keyspace::{Keyspace, Value},
     scripting::{Limits, Scripts},
     session::{Session, State, Unit},
 };
@@ -40,20 +39,19 @@ pub type Observer = Arc<dyn Fn(&Changes<'_>) + Send + Sync>;
 
 /// What an atomic unit changed.
 pub struct Changes<'a> {
-    keys: &'a IndexSet<Blob>,
     keyspace: &'a Keyspace,
 }
 
 impl<'a> Changes<'a> {
-    pub(crate) fn new(keys: &'a IndexSet<Blob>, keyspace: &'a Keyspace) -> Self {
-        Self { keys, keyspace }
+    pub(crate) fn new(keyspace: &'a Keyspace) -> Self {
+        Self { keyspace }
     }
 
     /// The keys that were changed (or removed, or whose expiry was), each with the value that it has now, in the
     /// order in which they were first changed.
     pub fn iter(&self) -> impl Iterator<Item = (&'a [u8], Option<&'a Value>)> {
         let keyspace = self.keyspace;
-        self.keys.iter().map(move |key| (&**key, keyspace.get(key)))
+        keyspace.changes().iter().map(move |key| (&**key, keyspace.get(key)))
     }
 
     /// The whole store, as the unit left it.
@@ -64,7 +62,9 @@ impl<'a> Changes<'a> {
 
 impl fmt::Debug for Changes<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.keys.iter().map(|key| String::from_utf8_lossy(key))).finish()
+        f.debug_list()
+            .entries(self.keyspace.changes().iter().map(|key| String::from_utf8_lossy(key)))
+            .finish()
     }
 }
 

@@ -68,11 +68,11 @@ impl State {
 
     /// Ends an atomic unit: the observer sees what it changed.
     pub(crate) fn end(&mut self) {
-        let changed = self.db.keyspace.take_changes();
         if let Some(observer) = &self.observer
-            && !changed.is_empty()
+            && !self.db.keyspace.changes().is_empty()
         {
-            observer(&Changes::new(&changed, &self.db.keyspace));
+            observer(&Changes::new(&self.db.keyspace));
+            self.db.keyspace.forget_changes();
         }
     }
 

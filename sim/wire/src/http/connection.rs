@@ -1,16 +1,20 @@
 //! One client connection: HTTP/1.1 with keep-alive over any stream, one request at a time.
 use std::{
     future::{Future, poll_fn},
+    iter,
     pin::{Pin, pin},
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
 };
 
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, header};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
-use hyper::client::conn::http1;
+use hyper::{
+    body::Incoming,
+    client::conn::{TrySendError, http1},
+};
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use world::{
     net::TcpStream,
     time::{Duration, timeout},
@@ -25,44 +29,16 @@ use super::{
 /// A connection to one address. Not pooled: for those who keep their own, such as a buyer with its browser.
 ///
 /// There is no task behind it: whoever sends a request drives it. Dropping the future of [`send`](Self::send)
-/// leaves the connection unusable, as the answer of the dropped request may still come.
+/// closes the connection, as the answer of the dropped request may still come.
+///
+/// Between two requests it is nothing but its stream. hyper's state, with its buffers some 25 KiB, is made anew for
+/// each request: a sale has thousands of connections and hardly any of them is in use at a given moment.
 #[derive(Debug)]
 pub struct Connection<S: AsyncRead + AsyncWrite + Unpin = TcpStream> {
     addr: String,
     host: HeaderValue,
-    sender: http1::SendRequest<Full<Bytes>>,
-    driver: Driver<S>,
-    /// False while a request is under way and after one was abandoned or lost.
-    usable: bool,
-}
-
-/// hyper's half that moves the bytes; `None` once it has ended. Boxed, as connections move in and out of pools.
-#[derive(Debug)]
-struct Driver<S: AsyncRead + AsyncWrite + Unpin>(Option<Box<http1::Connection<TokioIo<S>, Full<Bytes>>>>);
-
-impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
-    /// Moves what can be moved. An error is not lost: the request under way gets it from hyper.
-    fn poll(&mut self, context: &mut Context<'_>) {
-        if let Some(connection) = &mut self.0
-            && Pin::new(connection).poll(context).is_ready()
-        {
-            self.0 = None;
-        }
-    }
-
-    /// Runs a future that waits for this connection.
-    async fn drive<F: Future>(&mut self, mut future: Pin<&mut F>) -> F::Output {
-        poll_fn(|context| {
-            self.poll(context);
-            if let Poll::Ready(output) = future.as_mut().poll(context) {
-                return Poll::Ready(output);
-            }
-            // The future may have asked for what the connection already holds (the body after the head).
-            self.poll(context);
-            future.as_mut().poll(context)
-        })
-        .await
-    }
+    /// `None` while a request is under way, and after one was abandoned or lost or the other side closed.
+    idle: Option<S>,
 }
 
 impl Connection<TcpStream> {
@@ -89,19 +65,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<S> {
         let not_sent = |reason| Error::NotSent { addr: addr.to_owned(), reason };
         let host = HeaderValue::from_str(addr)
             .map_err(|_| not_sent(NotSent::InvalidRequest("the address is not a valid Host header")))?;
-        let (sender, connection) = http1::Builder::new()
-            // Flattens head and body into one buffer: one write, whatever the stream supports.
-            .writev(false)
-            .handshake(TokioIo::new(stream))
-            .await
-            .map_err(|_| not_sent(NotSent::Closed))?;
-        Ok(Connection {
-            addr: addr.to_owned(),
-            host,
-            sender,
-            driver: Driver(Some(Box::new(connection))),
-            usable: true,
-        })
+        Ok(Connection { addr: addr.to_owned(), host, idle: Some(stream) })
     }
 
     /// The address given at the beginning.
@@ -110,15 +74,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<S> {
     }
 
     /// Can another request be sent? Looks whether the other side has closed the connection meanwhile.
-    pub async fn is_usable(&mut self) -> bool {
-        if self.usable {
-            poll_fn(|context| {
-                self.driver.poll(context);
-                Poll::Ready(())
-            })
-            .await;
-        }
-        self.usable && self.driver.0.is_some() && self.sender.is_ready()
+    ///
+    /// Nothing should come after an answer, so whatever comes (bytes, the end, an error) is the end of this connection,
+    /// and its stream is let go. Nobody waits for it, so nobody has to be woken.
+    pub fn is_usable(&mut self) -> bool {
+        let mut byte = [0];
+        let mut look = |stream: &mut S| {
+            let context = &mut Context::from_waker(Waker::noop());
+            Pin::new(stream).poll_read(context, &mut ReadBuf::new(&mut byte)).is_pending()
+        };
+        self.idle.take_if(|stream| !look(stream));
+        self.idle.is_some()
     }
 
     /// Sends a request and waits for the whole answer, at most `within`. `Host` and the trace id of the scope are
@@ -151,23 +117,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<S> {
             let reason = NotSent::InvalidRequest("the body is larger than the limit");
             return Err(Failure::Error(Error::NotSent { addr: self.addr.clone(), reason }));
         }
-        if !self.is_usable().await {
-            return Err(Failure::Unsent(Box::new(request)));
-        }
+        self.is_usable();
+        let Some(stream) = self.idle.take() else { return Err(Failure::Unsent(Box::new(request))) };
         request.headers_mut().insert(header::HOST, self.host.clone());
         if let Some(id) = trace::current() {
             request.headers_mut().entry(trace::HEADER).or_insert(id);
         }
-        self.usable = false;
-        let result = {
-            // Pinned here, so that only references move from wrapper to wrapper.
-            let exchange = pin!(exchange(&mut self.sender, request));
-            let driven = pin!(self.driver.drive(exchange));
-            timeout(within, driven).await
-        };
+        // Pinned here, so that only a reference moves into the timeout.
+        let result = timeout(within, pin!(exchange(stream, request))).await;
         match result {
-            Ok(Ok(response)) => {
-                self.usable = true;
+            Ok(Ok((response, stream))) => {
+                self.idle = stream;
                 Ok(response)
             }
             Ok(Err(Lost::Unsent(request))) => Err(Failure::Unsent(request)),
@@ -195,14 +155,78 @@ enum Lost {
     Unknown(Unknown),
 }
 
-/// One request and its whole answer; the driver must be polled beside it.
-async fn exchange(
-    sender: &mut http1::SendRequest<Full<Bytes>>,
+/// hyper's half that moves the bytes; `None` once it has ended. Boxed, as the futures that hold it are moved.
+struct Driver<S: AsyncRead + AsyncWrite + Unpin>(Option<Box<http1::Connection<TokioIo<S>, Full<Bytes>>>>);
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Driver<S> {
+    /// Moves what can be moved. An error is not lost: the request under way gets it from hyper.
+    fn poll(&mut self, waker: &Waker) {
+        if let Some(connection) = &mut self.0
+            && Pin::new(connection).poll(&mut Context::from_waker(waker)).is_ready()
+        {
+            self.0 = None;
+        }
+    }
+
+    /// Runs a future that waits for this connection alone.
+    ///
+    /// hyper's halves wake each other for every step (head, wish for the body, body), which in one task would only
+    /// poll the whole task again for nothing. So they are polled in turn without a waker first; only if that did not
+    /// bring the end, the connection is polled once more with the task's, which the stream then wakes.
+    async fn drive<F: Future>(&mut self, mut future: Pin<&mut F>) -> F::Output {
+        let nobody = Waker::noop();
+        let mut sent = false;
+        poll_fn(|context| {
+            // At first there is only something to write; later there is a head and, once asked for, a body.
+            let unwatched = if std::mem::replace(&mut sent, true) { 2 } else { 0 };
+            for waker in iter::repeat_n(nobody, unwatched).chain([context.waker()]) {
+                self.poll(waker);
+                if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(nobody)) {
+                    return Poll::Ready(output);
+                }
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// The stream for the next request, if this connection stays open (after an answer that does not close it).
+    fn park(mut self, sender: &http1::SendRequest<Full<Bytes>>) -> Option<S> {
+        if !sender.is_ready() {
+            // The end of the answer may not have been looked at yet.
+            self.poll(Waker::noop());
+        }
+        let parts = self.0.filter(|_| sender.is_ready())?.into_parts();
+        parts.read_buf.is_empty().then(|| parts.io.into_inner())
+    }
+}
+
+/// One request and its whole answer over a stream, which comes back if it can be used again.
+async fn exchange<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    stream: S,
     request: Request<Bytes>,
-) -> Result<Response<Bytes>, Lost> {
+) -> Result<(Response<Bytes>, Option<S>), Lost> {
+    let handshake = http1::Builder::new()
+        // Flattens head and body into one buffer: one write, whatever the stream supports.
+        .writev(false)
+        .handshake(TokioIo::new(stream))
+        .await;
+    let Ok((mut sender, connection)) = handshake else { return Err(Lost::Unsent(Box::new(request))) };
+    let mut driver = Driver(Some(Box::new(connection)));
     // A copy of the body comes back with the request: hyper's `Full` cannot be opened again. Bytes are shared.
     let body = request.body().clone();
-    let response = match sender.try_send_request(request.map(Full::new)).await {
+    // Handed over before the driver is polled: a driver that waited for it would have to be woken.
+    let head = sender.try_send_request(request.map(Full::new));
+    let response = driver.drive(pin!(answer(head, body))).await?;
+    Ok((response, driver.park(&sender)))
+}
+
+/// The whole answer, or the request (which had this body) if it was not written; the driver must be polled beside it.
+async fn answer(
+    head: impl Future<Output = Result<Response<Incoming>, TrySendError<Request<Full<Bytes>>>>>,
+    body: Bytes,
+) -> Result<Response<Bytes>, Lost> {
+    let response = match head.await {
         Ok(response) => response,
         Err(mut error) => {
             return Err(match error.take_message() {

@@ -1,7 +1,7 @@
 //! Commands on hashes.
 
 use crate::{
-    commands::{Args, Context, check_type, is},
+    commands::{Args, Context, check_type, is, remove_members},
     error::{OVERFLOW, Outcome, ReplyError, fixed},
     keyspace::{Blob, Hash},
     number::{integer, parse_i64},
@@ -119,15 +119,7 @@ pub(super) fn hstrlen(c: &mut Context<'_>, a: &Args<'_>) -> Outcome {
 }
 
 pub(super) fn hdel(c: &mut Context<'_>, a: &Args<'_>) -> Outcome {
-    let removed =
-        c.db.keyspace
-            .edit(a[1], |hash: &mut Hash| {
-                let removed = a[2..].iter().filter(|field| hash.swap_remove(**field).is_some()).count();
-                (removed, removed > 0)
-            })?
-            .unwrap_or(0);
-    c.reply.count(removed);
-    Ok(())
+    remove_members(c, a, |hash: &mut Hash, field| hash.swap_remove(field).is_some())
 }
 
 pub(super) fn hincrby(c: &mut Context<'_>, a: &Args<'_>) -> Outcome {

@@ -1,10 +1,10 @@
 //! Commands on lists.
 
 use crate::{
-    commands::{Args, Context, check_type, is},
-    error::{INDEX_OUT_OF_RANGE, NO_SUCH_KEY, OUT_OF_RANGE_POSITIVE, Outcome, ReplyError, SYNTAX},
+    commands::{Args, Context, check_type, is, pop_count},
+    error::{INDEX_OUT_OF_RANGE, NO_SUCH_KEY, Outcome, ReplyError, SYNTAX},
     keyspace::{Blob, List},
-    number::{integer, parse_i64, resolve_range},
+    number::{integer, resolve_range},
 };
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -60,14 +60,7 @@ pub(super) fn rpushx(c: &mut Context<'_>, a: &Args<'_>) -> Outcome {
 }
 
 fn pop(c: &mut Context<'_>, a: &Args<'_>, end: End, command: &str) -> Outcome {
-    let count = match a {
-        [_, _] => None,
-        [_, _, count] => {
-            let count = parse_i64(count).and_then(|count| usize::try_from(count).ok());
-            Some(count.ok_or(OUT_OF_RANGE_POSITIVE)?)
-        }
-        _ => return Err(ReplyError::wrong_arity(command)),
-    };
+    let count = pop_count(a, || ReplyError::wrong_arity(command))?;
     let popped = c.db.keyspace.edit(a[1], |list: &mut List| {
         let wanted = count.unwrap_or(1).min(list.len());
         let popped: Vec<Blob> = (0..wanted).filter_map(|_| pop_at(list, end)).collect();

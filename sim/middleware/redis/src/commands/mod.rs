@@ -18,8 +18,9 @@ mod transactions;
 use wire::redis::reply::Writer;
 
 use crate::{
-    error::{Outcome, ReplyError, WRONG_TYPE},
-    keyspace::Keyspace,
+    error::{OUT_OF_RANGE_POSITIVE, Outcome, ReplyError, WRONG_TYPE},
+    keyspace::{Keyspace, Kind},
+    number::parse_i64,
     session::Unit,
 };
 
@@ -112,12 +113,41 @@ pub(crate) fn check_subcommand(command: &Command, args: &Args<'_>) -> Outcome {
 
 /// Finds a command by its name in any case.
 pub(crate) fn find(name: &[u8]) -> Option<&'static Command> {
-    let mut lower = [0u8; 24];
-    let lower = lower.get_mut(..name.len())?;
-    lower.copy_from_slice(name);
-    lower.make_ascii_lowercase();
-    let index = TABLE.binary_search_by(|command| command.name.as_bytes().cmp(lower)).ok()?;
-    TABLE.get(index)
+    let mut slot = slot(name);
+    loop {
+        let command = TABLE.get(usize::from(SLOTS[slot]?))?;
+        if name.eq_ignore_ascii_case(command.name.as_bytes()) {
+            return Some(command);
+        }
+        slot = (slot + 1) % SLOTS.len();
+    }
+}
+
+/// A hash table of the places in [`TABLE`], by name, with open addressing: at most a third of it is in use.
+static SLOTS: [Option<u8>; 512] = {
+    let mut slots = [None; 512];
+    let mut place = 0;
+    while place < TABLE.len() {
+        let mut slot = slot(TABLE[place].name.as_bytes());
+        while slots[slot].is_some() {
+            slot = (slot + 1) % slots.len();
+        }
+        slots[slot] = Some(place as u8);
+        place += 1;
+    }
+    slots
+};
+
+/// Where the search for a name in any case starts.
+const fn slot(name: &[u8]) -> usize {
+    let mut hash: u32 = 0;
+    let mut at = 0;
+    // No name of a command is longer than this.
+    while at < name.len() && at < 24 {
+        hash = (hash ^ (name[at] | 0x20) as u32).wrapping_mul(0x0100_0193);
+        at += 1;
+    }
+    (hash >> 16) as usize % 512
 }
 
 /// The error for a name that the table does not have.
@@ -148,10 +178,36 @@ pub(crate) fn is(argument: &[u8], keyword: &str) -> bool {
 }
 
 /// Fails with WRONGTYPE when the key holds something else than `T`.
-pub(crate) fn check_type<T: crate::keyspace::Kind>(keyspace: &Keyspace, key: &[u8]) -> Outcome {
+pub(crate) fn check_type<T: Kind>(keyspace: &Keyspace, key: &[u8]) -> Outcome {
     match keyspace.get(key) {
         Some(value) if T::of(value).is_none() => Err(WRONG_TYPE),
         _ => Ok(()),
+    }
+}
+
+/// `XREM key member…`: replies how many were there.
+fn remove_members<T: Kind>(
+    c: &mut Context<'_>,
+    a: &Args<'_>,
+    mut remove: impl FnMut(&mut T, &[u8]) -> bool,
+) -> Outcome {
+    let removed = c.db.keyspace.edit(a[1], |value: &mut T| {
+        let removed = a[2..].iter().filter(|member| remove(value, member)).count();
+        (removed, removed > 0)
+    })?;
+    c.reply.count(removed.unwrap_or(0));
+    Ok(())
+}
+
+/// The count of `XPOP key [count]`; with more arguments, the error that `too_many` makes.
+fn pop_count(a: &Args<'_>, too_many: impl FnOnce() -> ReplyError) -> Result<Option<usize>, ReplyError> {
+    match a {
+        [_, _] => Ok(None),
+        [_, _, count] => {
+            let count = parse_i64(count).and_then(|count| usize::try_from(count).ok());
+            Ok(Some(count.ok_or(OUT_OF_RANGE_POSITIVE)?))
+        }
+        _ => Err(too_many()),
     }
 }
 

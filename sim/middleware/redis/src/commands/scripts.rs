@@ -4,18 +4,21 @@ use crate::{
     commands::{Args, is, server::sync_option},
     error::{Outcome, ReplyError, SYNTAX, fixed},
     number::integer,
-    scripting::{Digest, digest_from_hex, hex},
+    scripting::{Call, Script, digest_from_hex},
     session::Unit,
 };
 
 const NO_SCRIPT: ReplyError = fixed("NOSCRIPT No matching script. Please use EVAL.");
 
-/// Splits `numkeys key… argument…`.
-fn keys_and_arguments<'a, 'b>(a: &'a Args<'b>) -> Result<(&'a Args<'b>, &'a Args<'b>), ReplyError> {
+/// Reads `numkeys key… argument…`.
+fn call<'a>(a: &'a Args<'a>, read_only: bool) -> Result<Call<'a>, ReplyError> {
     let count = integer(a[2])?;
     let rest = &a[3..];
     let count = usize::try_from(count).map_err(|_| fixed("ERR Number of keys can't be negative"))?;
-    rest.split_at_checked(count).ok_or(fixed("ERR Number of keys can't be greater than number of args"))
+    let (keys, arguments) = rest
+        .split_at_checked(count)
+        .ok_or(fixed("ERR Number of keys can't be greater than number of args"))?;
+    Ok(Call { keys, arguments, read_only })
 }
 
 pub(super) fn eval(unit: &mut Unit<'_>, a: &Args<'_>) -> Outcome {
@@ -27,9 +30,9 @@ pub(super) fn eval_ro(unit: &mut Unit<'_>, a: &Args<'_>) -> Outcome {
 }
 
 fn eval_source(unit: &mut Unit<'_>, a: &Args<'_>, read_only: bool) -> Outcome {
-    let (keys, arguments) = keys_and_arguments(a)?;
-    let digest = unit.state.scripts.load(a[1])?;
-    run(unit, digest, keys, arguments, read_only)
+    let call = call(a, read_only)?;
+    let script = unit.state.scripts.load(a[1])?;
+    run(unit, script, &call)
 }
 
 pub(super) fn evalsha(unit: &mut Unit<'_>, a: &Args<'_>) -> Outcome {
@@ -45,35 +48,28 @@ fn eval_digest(unit: &mut Unit<'_>, a: &Args<'_>, read_only: bool) -> Outcome {
     if a[1].len() != 40 {
         return Err(NO_SCRIPT);
     }
-    let (keys, arguments) = keys_and_arguments(a)?;
-    let digest =
-        digest_from_hex(a[1]).filter(|digest| unit.state.scripts.contains(digest)).ok_or(NO_SCRIPT)?;
-    run(unit, digest, keys, arguments, read_only)
+    let call = call(a, read_only)?;
+    let script =
+        digest_from_hex(a[1]).and_then(|digest| unit.state.scripts.find(&digest)).ok_or(NO_SCRIPT)?;
+    run(unit, script, &call)
 }
 
-fn run(
-    unit: &mut Unit<'_>,
-    digest: Digest,
-    keys: &Args<'_>,
-    arguments: &Args<'_>,
-    read_only: bool,
-) -> Outcome {
+fn run(unit: &mut Unit<'_>, script: Script, call: &Call<'_>) -> Outcome {
     let state = &mut *unit.state;
-    state.scripts.run(&digest, keys, arguments, read_only, &mut state.db, unit.reply)
+    state.scripts.run(script, call, &mut state.db, unit.reply)
 }
 
 pub(super) fn script(unit: &mut Unit<'_>, a: &Args<'_>) -> Outcome {
     match a {
         [_, what, source] if is(what, "LOAD") => {
-            let digest = unit.state.scripts.load(source)?;
-            unit.reply.bulk(hex(&digest).as_bytes());
+            let script = unit.state.scripts.load(source)?;
+            unit.reply.bulk(unit.state.scripts.digest(script).as_bytes());
         }
         [_, what, digests @ ..] if is(what, "EXISTS") && !digests.is_empty() => {
             unit.reply.array(digests.len());
             for digest in digests {
-                let known =
-                    digest_from_hex(digest).is_some_and(|digest| unit.state.scripts.contains(&digest));
-                unit.reply.integer(i64::from(known));
+                let known = digest_from_hex(digest).and_then(|digest| unit.state.scripts.find(&digest));
+                unit.reply.integer(i64::from(known.is_some()));
             }
         }
         [_, what, option @ ..] if is(what, "FLUSH") => {

@@ -1,8 +1,8 @@
 //! Commands on sets.
 
 use crate::{
-    commands::{Args, Context, check_type, is},
-    error::{COUNT_OUT_OF_RANGE, OUT_OF_RANGE, OUT_OF_RANGE_POSITIVE, Outcome, ReplyError, SYNTAX, fixed},
+    commands::{Args, Context, check_type, is, pop_count, remove_members},
+    error::{COUNT_OUT_OF_RANGE, OUT_OF_RANGE, Outcome, ReplyError, SYNTAX, fixed},
     keyspace::{Blob, Expiry, Set, Value},
     number::{integer, parse_i64},
 };
@@ -26,12 +26,7 @@ pub(super) fn sadd(c: &mut Context<'_>, a: &Args<'_>) -> Outcome {
 }
 
 pub(super) fn srem(c: &mut Context<'_>, a: &Args<'_>) -> Outcome {
-    let removed = c.db.keyspace.edit(a[1], |set: &mut Set| {
-        let removed = a[2..].iter().filter(|member| set.swap_remove(**member)).count();
-        (removed, removed > 0)
-    })?;
-    c.reply.count(removed.unwrap_or(0));
-    Ok(())
+    remove_members(c, a, |set: &mut Set, member| set.swap_remove(member))
 }
 
 pub(super) fn scard(c: &mut Context<'_>, a: &Args<'_>) -> Outcome {
@@ -83,14 +78,7 @@ pub(super) fn smove(c: &mut Context<'_>, a: &Args<'_>) -> Outcome {
 }
 
 pub(super) fn spop(c: &mut Context<'_>, a: &Args<'_>) -> Outcome {
-    let count = match a {
-        [_, _] => None,
-        [_, _, count] => {
-            let count = parse_i64(count).and_then(|count| usize::try_from(count).ok());
-            Some(count.ok_or(OUT_OF_RANGE_POSITIVE)?)
-        }
-        _ => return Err(SYNTAX),
-    };
+    let count = pop_count(a, || SYNTAX)?;
     let length = c.db.keyspace.read::<Set>(a[1])?.map_or(0, Set::len);
     let wanted = count.unwrap_or(1).min(length);
     let draws: Vec<usize> = (0..wanted).map(|taken| c.db.draw(length - taken)).collect();
@@ -163,8 +151,8 @@ enum Operation {
 /// Computes over sets; fails when any key holds something else.
 fn combine(c: &Context<'_>, keys: &[&[u8]], operation: Operation) -> Result<Set, ReplyError> {
     let sets = keys.iter().map(|key| c.db.keyspace.read::<Set>(key)).collect::<Result<Vec<_>, _>>()?;
-    let Some((first, others)) = sets.split_first() else { return Ok(Set::new()) };
-    let mut result = Set::new();
+    let Some((first, others)) = sets.split_first() else { return Ok(Set::default()) };
+    let mut result = Set::default();
     match operation {
         Operation::Union => {
             for set in sets.iter().flatten() {

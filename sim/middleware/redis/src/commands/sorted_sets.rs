@@ -1,10 +1,10 @@
 //! Commands on single members of sorted sets, and those that take from either end.
 
 use crate::{
-    commands::{Args, Context, check_type, is},
-    error::{OUT_OF_RANGE_POSITIVE, Outcome, ReplyError, SYNTAX, fixed},
+    commands::{Args, Context, check_type, is, pop_count, remove_members},
+    error::{Outcome, ReplyError, SYNTAX, fixed},
     keyspace::Blob,
-    number::{float, parse_i64},
+    number::float,
     sorted_set::SortedSet,
 };
 use wire::redis::reply::Protocol;
@@ -141,12 +141,7 @@ pub(super) fn zincrby(c: &mut Context<'_>, a: &Args<'_>) -> Outcome {
 }
 
 pub(super) fn zrem(c: &mut Context<'_>, a: &Args<'_>) -> Outcome {
-    let removed = c.db.keyspace.edit(a[1], |set: &mut SortedSet| {
-        let removed = a[2..].iter().filter(|member| set.remove(member).is_some()).count();
-        (removed, removed > 0)
-    })?;
-    c.reply.count(removed.unwrap_or(0));
-    Ok(())
+    remove_members(c, a, |set: &mut SortedSet, member| set.remove(member).is_some())
 }
 
 pub(super) fn zcard(c: &mut Context<'_>, a: &Args<'_>) -> Outcome {
@@ -197,14 +192,7 @@ pub(super) fn zrevrank(c: &mut Context<'_>, a: &Args<'_>) -> Outcome {
 }
 
 fn pop(c: &mut Context<'_>, a: &Args<'_>, highest: bool) -> Outcome {
-    let count = match a {
-        [_, _] => None,
-        [_, _, count] => {
-            let count = parse_i64(count).and_then(|count| usize::try_from(count).ok());
-            Some(count.ok_or(OUT_OF_RANGE_POSITIVE)?)
-        }
-        _ => return Err(SYNTAX),
-    };
+    let count = pop_count(a, || SYNTAX)?;
     let popped = c.db.keyspace.edit(a[1], |set: &mut SortedSet| {
         let wanted = count.unwrap_or(1).min(set.len());
         let popped: Vec<(Blob, f64)> = (0..wanted).filter_map(|_| set.pop(highest)).collect();

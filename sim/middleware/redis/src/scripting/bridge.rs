@@ -1,116 +1,162 @@
-//! The way from a script to a command and back: a C function on the bare Lua stack.
+//! The way from a script to a command and back: C functions on the bare Lua stack.
 //!
 //! Most of a script's time goes into `redis.call`. Through mlua's safe interface each argument and each element of
 //! a reply becomes a referenced, separately protected value, which costs several times what the command costs.
 //!
-//! Lua reports errors (running out of memory, above all) by `longjmp`. So the work has two halves: `run_command` is
-//! ordinary Rust that calls no function of Lua which can raise; `push` calls those, and owns nothing that would
-//! have to be dropped.
+//! Lua reports errors (running out of memory, above all) by `longjmp`. So the work has two halves: `run` is ordinary
+//! Rust that calls no function of Lua which can raise; `push` calls those, and neither it nor its callers own
+//! anything that would have to be dropped. The reply that is pushed lies in the scratch, which stays borrowed until
+//! all of it is pushed.
 #![allow(unsafe_code)]
 
-use std::cell::RefCell;
-use std::ffi::{CStr, c_char, c_int};
-use std::panic::catch_unwind;
+use std::{
+    ffi::{CStr, c_char, c_int},
+    panic::{AssertUnwindSafe, catch_unwind},
+};
 
 use mlua::ffi;
-use wire::redis::reply::format_double;
+use wire::redis::reply::{format_double, push_integer};
 
-use super::calls::{Shared, execute, lock};
-use crate::error::{ReplyError, fixed};
+use super::{
+    calls::{Running, with_running},
+    result::text,
+};
+use crate::error::{Outcome, ReplyError, fixed};
 
 /// Stack slots that one level of a reply needs.
 const SLOTS: c_int = 6;
+/// Calls with at most so many arguments need no allocation for them.
+const FEW: usize = 16;
 
-thread_local! {
-    /// What the script that runs on this thread works on.
-    static RUNNING: RefCell<Option<Shared>> = const { RefCell::new(None) };
-}
+/// A panic in a command is a bug of ours; it must not unwind into C.
+const PANICKED: ReplyError = fixed("ERR a command called by the script panicked");
+const NOT_RUNNING: &[u8] = b"ERR no script is running";
+/// Lua jumped out of an earlier call while its reply was pushed.
+const OUT_OF_MEMORY: &[u8] = b"ERR the script ran out of memory";
 
-/// Lends `running` to the calls of the script that `run` runs.
-pub(super) fn with_running<R>(running: &Shared, run: impl FnOnce() -> R) -> R {
-    let before = RUNNING.replace(Some(running.clone()));
-    let result = run();
-    RUNNING.set(before);
-    result
-}
-
-/// The function for [`mlua::Lua::create_c_function`]: runs the command that its arguments are. Returns the reply;
-/// or nil and the text of an error reply.
+/// `redis.call`: runs the command that its arguments are; returns the reply, or raises the error table.
 ///
 /// # Safety
 /// Called by Lua with a valid state.
 pub(super) unsafe extern "C-unwind" fn call(state: *mut ffi::lua_State) -> c_int {
-    let outcome = catch_unwind(|| RUNNING.with_borrow(|running| run_command(state, running.as_ref())));
-    let (reply, length) = outcome.unwrap_or((PANICKED.as_ptr(), PANICKED.len()));
-    // SAFETY: the reply lies in the scratch of the running script, which stays as it is until the next command, or
-    // is a constant.
-    let mut reply = unsafe { std::slice::from_raw_parts(reply, length) };
-    // SAFETY: `state` is valid; nothing here needs to be dropped when Lua jumps away.
+    // SAFETY: as for this function.
     unsafe {
-        if let Some(message) = reply.strip_prefix(b"-") {
-            let message = message.strip_suffix(b"\r\n").unwrap_or(message);
-            ffi::lua_pushnil(state);
-            push_text(state, message);
-            return 2;
+        if !push_outcome(state) {
+            ffi::lua_error(state);
         }
-        push(state, &mut reply);
     }
     1
 }
 
-/// A panic in a command is a bug of ours; it must not unwind into C.
-const PANICKED: &[u8] = b"-ERR a command called by the script panicked\r\n";
-const NOT_RUNNING: &[u8] = b"-ERR no script is running\r\n";
+/// `redis.pcall`: runs the command that its arguments are; returns the reply or the error table.
+///
+/// # Safety
+/// Called by Lua with a valid state.
+pub(super) unsafe extern "C-unwind" fn pcall(state: *mut ffi::lua_State) -> c_int {
+    // SAFETY: as for this function.
+    unsafe { push_outcome(state) };
+    1
+}
 
-/// Runs the command on the stack; its reply, or its error reply, is in the scratch.
-fn run_command(state: *mut ffi::lua_State, running: Option<&Shared>) -> (*const u8, usize) {
-    let Some(running) = running else { return (NOT_RUNNING.as_ptr(), NOT_RUNNING.len()) };
-    let mut running = lock(running);
-    let running = &mut *running;
+/// Runs the command that is on the stack and pushes its reply. False if that is an error.
+///
+/// # Safety
+/// `state` is valid. Lua may jump away from here.
+unsafe fn push_outcome(state: *mut ffi::lua_State) -> bool {
+    with_running(|loan| {
+        let refused = match loan.map(|loan| (loan, loan.borrow())) {
+            Some((loan, Some(running))) => {
+                let mut reply = run(state, running);
+                let is_error = reply.first() == Some(&b'-');
+                // SAFETY: `state` is valid, and nothing here needs to be dropped when Lua jumps away. After `push`,
+                // what was borrowed is not used any more.
+                unsafe {
+                    push(state, &mut reply);
+                    loan.give_back();
+                }
+                return !is_error;
+            }
+            Some((_, None)) => OUT_OF_MEMORY,
+            None => NOT_RUNNING,
+        };
+        // SAFETY: `state` is valid, and a C function has slots for this.
+        unsafe { push_field(state, c"err", |state| push_text(state, refused)) };
+        false
+    })
+}
+
+/// Runs the command on the stack; its reply or error reply.
+fn run(state: *mut ffi::lua_State, running: &mut Running) -> &[u8] {
     running.scratch.clear();
-    let mut numbers = Vec::new();
-    let ran = arguments(state, &mut numbers).and_then(|args| execute(running, &args));
-    if let Err(error) = ran {
+    let ran = catch_unwind(AssertUnwindSafe(|| execute(state, running)));
+    if let Err(error) = ran.unwrap_or(Err(PANICKED)) {
         running.scratch.clear();
         running.scratch.error(error.as_bytes());
     }
-    let bytes = running.scratch.as_bytes();
-    (bytes.as_ptr(), bytes.len())
+    running.scratch.as_bytes()
 }
 
-/// The arguments on the stack: strings as they lie there, numbers as Redis writes them.
-fn arguments(
-    state: *mut ffi::lua_State,
-    numbers: &mut Vec<Vec<u8>>,
-) -> Result<Vec<&'static [u8]>, ReplyError> {
-    // SAFETY: these calls only look at the stack of a valid state, and none of them raises. `lua_tolstring` on a
-    // string neither converts nor allocates; the string stays while it is on the stack, which is until we return.
-    unsafe {
-        let count = ffi::lua_gettop(state);
-        if count == 0 {
-            return Err(fixed("ERR Please specify at least one argument for this redis lib call"));
+/// Runs the command on the stack: its arguments are strings as they lie there, and numbers as Redis writes them.
+fn execute(state: *mut ffi::lua_State, running: &mut Running) -> Outcome {
+    // SAFETY: this only looks at the stack of a valid state.
+    let count = usize::try_from(unsafe { ffi::lua_gettop(state) }).unwrap_or(0);
+    if count == 0 {
+        return Err(fixed("ERR Please specify at least one argument for this redis lib call"));
+    }
+    let numbers = numbers(state)?;
+    let mut few = [&[][..]; FEW];
+    let mut many = Vec::new();
+    let args = match few.get_mut(..count) {
+        Some(args) => args,
+        None => {
+            many.resize(count, &[][..]);
+            &mut many
         }
-        numbers.reserve_exact(count as usize);
-        let mut args = Vec::with_capacity(count as usize);
-        for index in 1..=count {
+    };
+    let mut texts = numbers.split(|byte| *byte == END);
+    for (arg, index) in args.iter_mut().zip(1..) {
+        // SAFETY: these calls only look at the stack, and none of them raises. A string stays while it is on the
+        // stack, which is until we return.
+        *arg = unsafe {
             match ffi::lua_type(state, index) {
-                ffi::LUA_TSTRING => {
-                    let mut length = 0;
-                    let text = ffi::lua_tolstring(state, index, &raw mut length);
-                    args.push(std::slice::from_raw_parts(text.cast::<u8>(), length));
-                }
+                ffi::LUA_TSTRING => text(state, index),
+                _ => texts.next().unwrap_or_default(),
+            }
+        };
+    }
+    running.execute(args)
+}
+
+/// What follows each number in the result of [`numbers`].
+const END: u8 = b'\n';
+
+/// The text of each number among the arguments, with an [`END`] after each.
+fn numbers(state: *mut ffi::lua_State) -> Result<Vec<u8>, ReplyError> {
+    let mut numbers = Vec::new();
+    // SAFETY: these calls only look at the stack of a valid state, and none of them raises.
+    unsafe {
+        for index in 1..=ffi::lua_gettop(state) {
+            match ffi::lua_type(state, index) {
+                ffi::LUA_TSTRING => {}
                 ffi::LUA_TNUMBER => {
-                    let mut text = Vec::new();
-                    format_double(ffi::lua_tonumber(state, index), &mut text);
-                    // Moving the vector into `numbers`, which has room, leaves its bytes where they are.
-                    let bytes = std::slice::from_raw_parts(text.as_ptr(), text.len());
-                    numbers.push(text);
-                    args.push(bytes);
+                    push_number(ffi::lua_tonumber(state, index), &mut numbers);
+                    numbers.push(END);
                 }
                 _ => return Err(fixed("ERR Lua redis lib command arguments must be strings or integers")),
             }
         }
-        Ok(args)
+    }
+    Ok(numbers)
+}
+
+/// Appends a number as `%.17g` writes it. Whole numbers of up to 17 digits are written out by that, and quickly here:
+/// a time in microseconds has 16.
+fn push_number(number: f64, out: &mut Vec<u8>) {
+    let whole = number as i64;
+    if whole as f64 == number && whole.unsigned_abs() < 100_000_000_000_000_000 && whole != 0 {
+        push_integer(whole, out);
+    } else {
+        format_double(number, out);
     }
 }
 
@@ -195,7 +241,7 @@ unsafe fn push_field(state: *mut ffi::lua_State, name: &CStr, push: impl FnOnce(
 ///
 /// # Safety
 /// As [`push`].
-unsafe fn push_text(state: *mut ffi::lua_State, text: &[u8]) {
+pub(super) unsafe fn push_text(state: *mut ffi::lua_State, text: &[u8]) {
     // SAFETY: Lua copies the bytes.
     unsafe { ffi::lua_pushlstring_(state, text.as_ptr().cast::<c_char>(), text.len()) }
 }
@@ -218,4 +264,33 @@ fn bulk<'a>(rest: &mut &'a [u8], length: i64) -> &'a [u8] {
 
 fn number(text: &[u8]) -> i64 {
     crate::number::parse_i64(text).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whole_numbers_are_written_as_any_other_number() {
+        let quick = |number: f64| {
+            let (mut quick, mut full) = (Vec::new(), Vec::new());
+            push_number(number, &mut quick);
+            format_double(number, &mut full);
+            assert_eq!(quick, full, "{number}");
+        };
+        for number in
+            [0.0, -0.0, 0.5, 1e15, 1e16, 99_999_999_999_999_984.0, 1e17, 1e18, 1e19, 1e300, f64::NAN]
+        {
+            quick(number);
+            quick(-number);
+        }
+        quick(f64::INFINITY);
+        quick(f64::NEG_INFINITY);
+        for power in 0..64 {
+            for beside in [-3.0, -1.0, 0.0, 1.0, 2.5] {
+                quick(f64::powi(2.0, power) + beside);
+                quick(-f64::powi(2.0, power) + beside);
+            }
+        }
+    }
 }

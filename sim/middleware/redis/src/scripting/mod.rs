@@ -1,20 +1,27 @@
 //! Lua scripts: loaded once, compiled once, run as one atomic unit.
 //!
 //! - `sandbox`: the Lua state: what scripts can reach, and the limits that they cannot escape.
-//! - `natives`: the functions in it that are written in Rust.
-//! - `calls`: `redis.call` and the conversions between Lua values and replies.
+//! - `eval`: one run of a script: its arguments, the call, its reply.
+//! - `bridge`: `redis.call`, with the way of its reply into Lua.
+//! - `result`: the way of what a script returns into a reply.
+//! - `calls`: what a running script works on, lent to the functions that it calls.
+//! - `natives`: the other functions that are written in Rust.
 //! - `pattern`: Lua patterns with a bound on backtracking.
 //! - `random`: the generator behind `math.random`.
 
 mod bridge;
 mod calls;
+mod eval;
 mod natives;
 mod pattern;
 mod random;
+mod result;
 mod sandbox;
 
-use std::{collections::HashMap, fmt};
+use std::fmt;
 
+use indexmap::IndexMap;
+use rustc_hash::FxBuildHasher;
 use wire::redis::reply::Writer;
 
 use crate::{
@@ -43,10 +50,23 @@ impl Default for Limits {
     }
 }
 
+/// One call of a script.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Call<'a> {
+    pub(crate) keys: &'a Args<'a>,
+    pub(crate) arguments: &'a Args<'a>,
+    /// Commands that write are refused.
+    pub(crate) read_only: bool,
+}
+
+/// A script that the server knows: its place among them, until they are forgotten.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Script(usize);
+
 /// The scripts that the server knows.
 pub(crate) struct Scripts {
     limits: Limits,
-    sources: HashMap<Digest, Box<[u8]>>,
+    sources: IndexMap<Digest, Box<[u8]>, FxBuildHasher>,
     /// Made when the first script is loaded, and again after a script broke a limit.
     sandbox: Option<Sandbox>,
 }
@@ -59,21 +79,28 @@ impl fmt::Debug for Scripts {
 
 impl Scripts {
     pub(crate) fn new(limits: Limits) -> Self {
-        Self { limits, sources: HashMap::new(), sandbox: None }
+        Self { limits, sources: IndexMap::default(), sandbox: None }
     }
 
     /// Compiles a script if it is new. Fails when it does not compile.
-    pub(crate) fn load(&mut self, source: &[u8]) -> Result<Digest, ReplyError> {
+    pub(crate) fn load(&mut self, source: &[u8]) -> Result<Script, ReplyError> {
         let digest = sha1_smol::Sha1::from(source).digest().bytes();
-        if !self.sources.contains_key(&digest) {
-            self.sandbox()?.compile(&digest, source)?;
-            self.sources.insert(digest, Box::from(source));
+        if let Some(script) = self.find(&digest) {
+            return Ok(script);
         }
-        Ok(digest)
+        let place = self.sources.len();
+        self.sandbox()?.compile(place, source)?;
+        self.sources.insert(digest, Box::from(source));
+        Ok(Script(place))
     }
 
-    pub(crate) fn contains(&self, digest: &Digest) -> bool {
-        self.sources.contains_key(digest)
+    pub(crate) fn find(&self, digest: &Digest) -> Option<Script> {
+        self.sources.get_index_of(digest).map(Script)
+    }
+
+    /// The digest of a script in hexadecimal digits.
+    pub(crate) fn digest(&self, script: Script) -> String {
+        self.sources.get_index(script.0).map(|(digest, _)| hex(digest)).unwrap_or_default()
     }
 
     /// Forgets all scripts.
@@ -89,28 +116,28 @@ impl Scripts {
         }
     }
 
-    /// Runs a loaded script and writes its reply.
+    /// Runs a script and writes its reply. What was written before an error is still there.
     pub(crate) fn run(
         &mut self,
-        digest: &Digest,
-        keys: &Args<'_>,
-        arguments: &Args<'_>,
-        read_only: bool,
+        script: Script,
+        call: &Call<'_>,
         db: &mut Database,
         reply: &mut Writer,
     ) -> Outcome {
-        let sandbox = match &mut self.sandbox {
-            Some(sandbox) => sandbox,
-            empty => empty.insert(Sandbox::new(self.limits).map_err(broken)?),
+        self.sandbox()?;
+        let (Some(sandbox), Some((_, source))) = (&mut self.sandbox, self.sources.get_index(script.0)) else {
+            return Ok(());
         };
-        if let Some(source) = self.sources.get(digest) {
-            sandbox.compile(digest, source)?;
-        }
-        let outcome = sandbox.run(digest, keys, arguments, read_only, db, reply);
+        sandbox.compile(script.0, source)?;
+        let outcome = sandbox.run(script.0, call, db, reply);
         if sandbox.is_spent() {
             self.sandbox = None;
         }
-        outcome
+        outcome.map_err(|message| {
+            // The last one is the place for the digest; the script may have written others.
+            let (before, after) = message.rsplit_once("{script}").unwrap_or((&message, ""));
+            ReplyError::new(format!("{before}{}{after}", self.digest(script)))
+        })
     }
 }
 
@@ -120,7 +147,7 @@ fn broken(error: impl fmt::Display) -> ReplyError {
 }
 
 /// A digest in hexadecimal digits.
-pub(crate) fn hex(digest: &Digest) -> String {
+fn hex(digest: &Digest) -> String {
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -130,9 +157,9 @@ pub(crate) fn digest_from_hex(text: &[u8]) -> Option<Digest> {
     if text.len() != digest.len() * 2 {
         return None;
     }
-    for (byte, pair) in digest.iter_mut().zip(text.chunks_exact(2)) {
-        let digit = |place: usize| pair.get(place).and_then(|digit| char::from(*digit).to_digit(16));
-        *byte = u8::try_from(digit(0)? * 16 + digit(1)?).ok()?;
+    for (byte, pair) in digest.iter_mut().zip(text.as_chunks::<2>().0) {
+        let [high, low] = pair.map(|digit| char::from(digit).to_digit(16));
+        *byte = (high? * 16 + low?) as u8;
     }
     Some(digest)
 }

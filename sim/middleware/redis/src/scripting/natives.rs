@@ -1,13 +1,12 @@
 //! The functions of the sandbox that are written in Rust: the `redis` table, and those of Lua's library that
 //! must be deterministic or bounded.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use mlua::{Error, Lua, LuaString, MultiValue, Table, Value, Variadic};
+use mlua::{Error, Function, Lua, LuaString, MultiValue, Table, Value, Variadic};
 
 use super::{
-    bridge,
-    calls::{self, Shared},
+    bridge, calls,
     pattern::{self, Capture, Match, PatternError},
     random::Random,
     sandbox::{Budget, CHUNK_NAME, ScriptError, first_line},
@@ -20,14 +19,9 @@ const MAX_REPEATED: usize = 512 * 1024 * 1024;
 const BYTES_PER_INSTRUCTION: usize = 64;
 
 /// All functions, by the names that `sandbox.lua` uses.
-pub(super) fn table(
-    lua: &Lua,
-    running: &Shared,
-    budget: &Arc<Budget>,
-    random: &Arc<Mutex<Random>>,
-) -> mlua::Result<Table> {
+pub(super) fn table(lua: &Lua, budget: &Arc<Budget>, random: &Arc<Random>) -> mlua::Result<Table> {
     let native = lua.create_table()?;
-    redis_functions(lua, &native, running)?;
+    redis_functions(lua, &native)?;
     string_functions(lua, &native, budget)?;
     math_functions(lua, &native, random)?;
     error_functions(lua, &native)?;
@@ -55,15 +49,13 @@ pub(super) fn constants(lua: &Lua) -> mlua::Result<Table> {
     Ok(constants)
 }
 
-fn redis_functions(lua: &Lua, native: &Table, running: &Shared) -> mlua::Result<()> {
-    // SAFETY: `bridge::call` is written for the bare stack, and Lua calls it with nothing else.
+fn redis_functions(lua: &Lua, native: &Table) -> mlua::Result<()> {
+    // SAFETY: these are written for the bare stack, and Lua calls them with nothing else.
     #[allow(unsafe_code)]
-    native.raw_set("execute", unsafe { lua.create_c_function(bridge::call)? })?;
-    let raise = |_: &Lua, message: LuaString| -> mlua::Result<()> {
-        Err(ScriptError::reply(message.to_string_lossy()))
-    };
-    native.raw_set("raise", lua.create_function(raise)?)?;
-
+    unsafe {
+        native.raw_set("call", lua.create_c_function(bridge::call)?)?;
+        native.raw_set("pcall", lua.create_c_function(bridge::pcall)?)?;
+    }
     reply_functions(lua, native)?;
 
     let sha1hex = |lua: &Lua, arguments: MultiValue| match (arguments.len(), arguments.front()) {
@@ -95,11 +87,8 @@ fn redis_functions(lua: &Lua, native: &Table, running: &Shared) -> mlua::Result<
         _ => Err(ScriptError::reply("ERR First argument must be a number (log level).")),
     };
     native.raw_set("log", lua.create_function(log)?)?;
-    let shared = running.clone();
-    let setresp = move |_: &Lua, arguments: Variadic<f64>| match arguments.as_slice() {
-        [version] => {
-            calls::set_protocol(&shared, *version as i64).map_err(|error| ScriptError::reply(error.0))
-        }
+    let setresp = |_: &Lua, arguments: Variadic<f64>| match arguments.as_slice() {
+        [version] => calls::set_protocol(*version as i64).map_err(|error| ScriptError::reply(error.0)),
         _ => Err(ScriptError::reply("ERR redis.setresp() requires one argument.")),
     };
     native.raw_set("setresp", lua.create_function(setresp)?)?;
@@ -386,10 +375,10 @@ fn expand(lua: &Lua, arguments: &MultiValue) -> mlua::Result<LuaString> {
     lua.create_string(out)
 }
 
-fn math_functions(lua: &Lua, native: &Table, random: &Arc<Mutex<Random>>) -> mlua::Result<()> {
+fn math_functions(lua: &Lua, native: &Table, random: &Arc<Random>) -> mlua::Result<()> {
     let shared = random.clone();
     let draw = move |lua: &Lua, arguments: MultiValue| {
-        let r = shared.lock().unwrap_or_else(PoisonError::into_inner).next();
+        let r = shared.next();
         let bound = |place| number_argument(lua, &arguments, place, "random").map(f64::trunc);
         let empty = |place| lua_error(lua, &format!("bad argument #{place} to 'random' (interval is empty)"));
         match arguments.len() {
@@ -409,7 +398,7 @@ fn math_functions(lua: &Lua, native: &Table, random: &Arc<Mutex<Random>>) -> mlu
     let shared = random.clone();
     let seed = move |lua: &Lua, arguments: MultiValue| {
         let seed = number_argument(lua, &arguments, 1, "randomseed")?;
-        *shared.lock().unwrap_or_else(PoisonError::into_inner) = Random::new(seed as i64);
+        shared.seed(seed as i64);
         Ok(())
     };
     native.raw_set("randomseed", lua.create_function(seed)?)
@@ -437,9 +426,12 @@ fn error_functions(lua: &Lua, native: &Table) -> mlua::Result<()> {
         },
         _ => Ok(error),
     };
-    native.raw_set("plain_error", lua.create_function(plain_error)?)?;
-    // The text of the error reply that ends a script; the digest is filled in later.
-    let error_text = |lua: &Lua, error: Value| {
+    native.raw_set("plain_error", lua.create_function(plain_error)?)
+}
+
+/// The function that makes of an error the text of the error reply that ends a script. The digest is filled in later.
+pub(super) fn error_text(lua: &Lua) -> mlua::Result<Function> {
+    lua.create_function(|lua: &Lua, error: Value| {
         let line = script_line(lua).unwrap_or(1);
         let message = match &error {
             Value::Error(inner) => match ScriptError::behind(inner) {
@@ -464,6 +456,5 @@ fn error_functions(lua: &Lua, native: &Table) -> mlua::Result<()> {
             other => format!("ERR {}", type_name(Some(other))),
         };
         Ok(format!("{message} script: {{script}}, on {CHUNK_NAME}:{line}."))
-    };
-    native.raw_set("error_text", lua.create_function(error_text)?)
+    })
 }

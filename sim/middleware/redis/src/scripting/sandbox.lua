@@ -1,13 +1,12 @@
 -- Builds what scripts can reach. Runs once per Lua state, before any script, with these parameters:
 --   native: functions written in Rust (see sandbox.rs)
 --   constants: the constants of the `redis` table
--- Returns: the globals of scripts, the table behind them (KEYS and ARGV are put there), and the function that
--- runs a script.
+-- Returns: the globals of scripts, and the table behind them (KEYS and ARGV are put there).
 local native, constants = ...
 
 local raw = {}
 for name, value in pairs(_G) do raw[name] = value end
-local raw_error, raw_pcall, raw_xpcall, raw_next, raw_type, raw_select = error, pcall, xpcall, next, type, select
+local raw_error, raw_pcall, raw_next, raw_type, raw_select = error, pcall, next, type, select
 local raw_tostring, raw_setmetatable, raw_getmetatable, raw_rawset = tostring, setmetatable, getmetatable, rawset
 local raw_concat, raw_floor = table.concat, math.floor
 
@@ -268,19 +267,6 @@ local math_real = {}
 for name, value in pairs(math) do math_real[name] = value end
 math_real.random, math_real.randomseed = native.random, native.randomseed
 
--- Commands: an error reply is raised, or handed over as an error table.
-local execute, raise = native.execute, native.raise
-function native.call(...)
-    local reply, message = execute(...)
-    if message then raise(message) end
-    return reply
-end
-function native.pcall(...)
-    local reply, message = execute(...)
-    if message then return { err = message } end
-    return reply
-end
-
 local redis_real = {}
 for name, value in pairs(constants) do redis_real[name] = value end
 for _, name in ipairs({
@@ -305,8 +291,4 @@ raw_setmetatable(real, {
 local globals = protect(real)
 real._G = globals
 
-local error_text = native.error_text
-local function run(script)
-    return raw_xpcall(script, error_text)
-end
-return globals, real, run
+return globals, real

@@ -6,27 +6,24 @@
 //! would have hooks of their own. Memory is limited by the allocator. A state that ran into a limit is thrown away.
 
 use std::{
-    collections::HashMap,
+    ffi::c_int,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
-use mlua::{Error, Function, HookTriggers, Lua, LuaOptions, StdLib, Table, Value, VmState, chunk::ChunkMode};
+use mlua::{Error, HookTriggers, Lua, LuaOptions, StdLib, Table, VmState, chunk::ChunkMode};
 use wire::redis::reply::{Protocol, Writer};
 
 use super::{
-    Digest, Limits,
-    bridge::with_running,
-    calls::{ReplyOf, Running, Shared, lock, unlimited},
-    hex, natives,
+    Call, Limits,
+    calls::{Running, lend},
+    eval::{Ended, Entry},
+    natives,
     random::Random,
 };
-use crate::{
-    commands::{Args, Database},
-    error::{Outcome, ReplyError},
-};
+use crate::{commands::Database, error::ReplyError};
 
 /// Name of scripts in messages, as in Redis.
 pub(super) const CHUNK_NAME: &str = "@user_script";
@@ -108,15 +105,17 @@ pub(super) struct Sandbox {
     lua: Lua,
     limits: Limits,
     budget: Arc<Budget>,
-    running: Shared,
-    random: Arc<Mutex<Random>>,
-    functions: HashMap<Digest, Function>,
+    random: Arc<Random>,
     /// The environment of scripts.
     globals: Table,
-    /// The table behind it, where `KEYS` and `ARGV` are.
-    variables: Table,
-    run: Function,
-    /// The script ran out of memory.
+    /// The compiled scripts, by their places.
+    scripts: Table,
+    /// Which places have a script.
+    compiled: Vec<bool>,
+    entry: Entry,
+    /// For the replies of commands that scripts call; kept for its memory.
+    scratch: Writer,
+    /// A script ran out of memory.
     out_of_memory: bool,
 }
 
@@ -124,28 +123,28 @@ impl Sandbox {
     pub(super) fn new(limits: Limits) -> mlua::Result<Self> {
         let lua = Lua::new_with(StdLib::STRING | StdLib::TABLE | StdLib::MATH, LuaOptions::default())?;
         let budget = Arc::new(Budget::default());
-        let running = Shared::default();
-        let random = Arc::new(Mutex::new(Random::new(0)));
-        let native = natives::table(&lua, &running, &budget, &random)?;
+        let random = Arc::new(Random::default());
+        let native = natives::table(&lua, &budget, &random)?;
         let constants = natives::constants(&lua)?;
-        let (globals, variables, run): (Table, Table, Function) = lua
+        let (globals, variables): (Table, Table) = lua
             .load(include_str!("sandbox.lua"))
             .set_name("=sandbox")
             .set_mode(ChunkMode::Text)
             .call((native, constants))?;
+        let scripts = lua.create_table()?;
+        let entry = Entry::new(&lua, &variables, &scripts, &natives::error_text(&lua)?)?;
         lua.set_memory_limit(limits.memory)?;
         budget.hook(&lua, HOOK_INTERVAL)?;
-        let functions = HashMap::new();
         Ok(Self {
             lua,
             limits,
             budget,
-            running,
             random,
-            functions,
             globals,
-            variables,
-            run,
+            scripts,
+            compiled: Vec::new(),
+            entry,
+            scratch: Writer::default(),
             out_of_memory: false,
         })
     }
@@ -155,18 +154,19 @@ impl Sandbox {
         self.budget.is_exceeded() || self.out_of_memory
     }
 
-    pub(super) fn compile(&mut self, digest: &Digest, source: &[u8]) -> Result<(), ReplyError> {
-        if self.functions.contains_key(digest) {
+    /// Compiles a script for a place, unless it is there.
+    pub(super) fn compile(&mut self, place: usize, source: &[u8]) -> Result<(), ReplyError> {
+        if self.compiled.get(place) == Some(&true) {
             return Ok(());
         }
         self.tidy();
-        let function = self
-            .lua
+        self.lua
             .load(source)
             .set_name(CHUNK_NAME)
             .set_mode(ChunkMode::Text)
             .set_environment(self.globals.clone())
             .into_function()
+            .and_then(|function| self.scripts.raw_set(place, function))
             .map_err(|error| {
                 let message = match &error {
                     Error::SyntaxError { message, .. } => message.clone(),
@@ -174,112 +174,59 @@ impl Sandbox {
                 };
                 ReplyError::new(format!("ERR Error compiling script (new function): {message}"))
             })?;
-        self.functions.insert(*digest, function);
+        if self.compiled.len() <= place {
+            self.compiled.resize(place + 1, false);
+        }
+        self.compiled[place] = true;
         Ok(())
     }
 
     /// Collects the garbage of earlier scripts before it can count against the next one. Lua 5.1 does not collect
     /// when an allocation fails.
-    fn tidy(&self) {
-        if self.limits.memory > 0 && self.lua.used_memory() > self.limits.memory / 2 {
+    fn tidy(&mut self) {
+        if self.limits.memory > 0 && self.entry.used_memory() > self.limits.memory / 2 {
             // It fails when a finalizer does; scripts have none.
             let _ = self.lua.gc_collect();
         }
     }
 
-    /// Runs a compiled script: lends it the data, writes its reply.
+    /// Runs the script at a place, which is compiled: lends it the data, writes its reply. An error is the text of
+    /// the error reply, with a place for the script's digest.
     pub(super) fn run(
         &mut self,
-        digest: &Digest,
-        keys: &Args<'_>,
-        arguments: &Args<'_>,
-        read_only: bool,
+        place: usize,
+        call: &Call<'_>,
         db: &mut Database,
         reply: &mut Writer,
-    ) -> Outcome {
-        let Some(function) = self.functions.get(digest).cloned() else { return Ok(()) };
+    ) -> Result<(), String> {
+        let Ok(place) = c_int::try_from(place) else { return Err("ERR too many scripts".to_owned()) };
         self.tidy();
         self.budget.refill(self.limits.instructions.max(1));
-        *self.random.lock().unwrap_or_else(PoisonError::into_inner) = Random::new(0);
-        {
-            let mut running = lock(&self.running);
-            *running = Running { db: std::mem::take(db), read_only, ..Running::default() };
+        self.random.seed(0);
+        let mut scratch = std::mem::take(&mut self.scratch);
+        scratch.set_protocol(Protocol::Resp2);
+        let running = Running { db: std::mem::take(db), scratch, read_only: call.read_only };
+        let returned = lend(running, || self.entry.run(place, call, reply));
+        *db = returned.running.db;
+        self.scratch = returned.running.scratch;
+        if self.budget.is_exceeded() {
+            let limit = self.limits.instructions;
+            return Err(broken_off(&format!("ERR the script exceeded its limit of {limit} instructions")));
         }
-        let result = self.call(function, keys, arguments);
-        let mut running = lock(&self.running);
-        *db = std::mem::take(&mut running.db);
-        let resp3 = running.scratch.protocol() == Protocol::Resp3;
-        drop(running);
-        let mark = reply.len();
-        let written = result.and_then(|outcome| match outcome {
-            Ok(value) => {
-                let mut reply = ReplyOf { reply, resp3, elements: 0 };
-                unlimited(&self.lua, || reply.write(&value, 0)).map(|()| Ok(()))
-            }
-            Err(message) => Ok(Err(message)),
-        });
-        match written {
-            Ok(Ok(())) if !self.budget.is_exceeded() => Ok(()),
-            Ok(Err(message)) if !self.budget.is_exceeded() => {
-                reply.truncate(mark);
-                Err(ReplyError::new(message.replace("{script}", &hex(digest))))
-            }
-            other => {
-                reply.truncate(mark);
-                Err(self.broken_off(digest, other.err().as_ref()))
-            }
+        match returned.result {
+            Ended::OutOfMemory => self.out_of_memory = true,
+            _ if returned.was_jumped_over => self.out_of_memory = true,
+            Ended::Replied => return Ok(()),
+            Ended::Failed(message) => return Err(message),
+            Ended::Refused(reason) => return Err(broken_off(reason)),
         }
-    }
-
-    /// The script's value, or the text of its error reply (with a place for its digest).
-    fn call(
-        &self,
-        function: Function,
-        keys: &Args<'_>,
-        arguments: &Args<'_>,
-    ) -> mlua::Result<Result<Value, String>> {
-        unlimited(&self.lua, || {
-            for (name, values) in [("KEYS", keys), ("ARGV", arguments)] {
-                let table = self.lua.create_table_with_capacity(values.len(), 0)?;
-                for (index, value) in values.iter().enumerate() {
-                    table.raw_set(index + 1, self.lua.create_string(value)?)?;
-                }
-                self.variables.raw_set(name, table)?;
-            }
-            Ok(())
-        })?;
-        match with_running(&self.running, || self.run.call::<(bool, Value)>(function))? {
-            (true, value) => Ok(Ok(value)),
-            (false, Value::String(message)) => Ok(Err(message.to_string_lossy())),
-            (false, _) => Ok(Err("ERR unknown error script: {script}, on @user_script:1.".to_owned())),
-        }
-    }
-
-    /// The error of a script that was ended by a limit or by an error beyond its own handling.
-    fn broken_off(&mut self, digest: &Digest, error: Option<&Error>) -> ReplyError {
-        let message = match error {
-            _ if self.budget.is_exceeded() => {
-                format!("ERR the script exceeded its limit of {} instructions", self.limits.instructions)
-            }
-            Some(error) => match ScriptError::behind(error) {
-                Some(error) => error.to_string(),
-                None => {
-                    self.out_of_memory |= is_memory_error(error);
-                    format!("ERR {}", first_line(error))
-                }
-            },
-            None => "ERR unknown error".to_owned(),
-        };
-        ReplyError::new(format!("{message} script: {}, on {CHUNK_NAME}:1.", hex(digest)))
+        Err(broken_off("ERR memory error: not enough memory"))
     }
 }
 
-fn is_memory_error(error: &Error) -> bool {
-    match error {
-        Error::MemoryError(_) => true,
-        Error::CallbackError { cause, .. } => is_memory_error(cause),
-        _ => false,
-    }
+/// The error of a script that was ended by a limit.
+fn broken_off(message: &str) -> String {
+    format!("{message} script: {{script}}, on {CHUNK_NAME}:1.")
 }
 
 /// An error of mlua's without its traceback.

@@ -201,7 +201,7 @@ impl<'a> Browser<'a> {
     /// The connection of the last request, or a new one to a gateway that accepts one, any of them first.
     async fn connect(&mut self) -> Result<Connection, Error> {
         if let Some(mut connection) = self.connection.take()
-            && connection.is_usable().await
+            && connection.is_usable()
         {
             return Ok(connection);
         }

@@ -21,7 +21,6 @@ end
 
 -- A bucket that is full can be forgotten.
 for i = 1, 2 do
-  redis.call('SET', KEYS[i], string.format('%.0f', full_us[i]),
-    'PX', string.format('%.0f', math.ceil((full_us[i] - now_us) / 1000)))
+  redis.call('SET', KEYS[i], full_us[i], 'PX', math.ceil((full_us[i] - now_us) / 1000))
 end
 return 0
