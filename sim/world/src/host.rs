@@ -5,7 +5,9 @@
 use std::future::Future;
 use std::net::IpAddr;
 
-use crate::engine::kernel::{self, BoxFuture, hosts::HostId, hosts::Hosts};
+use crate::common::hosts::{HostId, Hosts};
+use crate::common::{self, BoxFuture, Common};
+use crate::engine;
 use crate::task::JoinHandle;
 
 /// A host of the running simulation.
@@ -23,7 +25,7 @@ where
     Fut: Future<Output = ()> + Send + 'static,
 {
     let boot = Box::new(move || -> BoxFuture { Box::pin(boot()) });
-    let id = kernel::with(|kernel| kernel.hosts.borrow_mut().add(name, Some(boot)));
+    let id = common::with(|common| common.hosts.borrow_mut().add(name, Some(boot)));
     let Some(id) = id else { panic!("a host named {name:?} exists already") };
     let host = Host(id);
     host.boot();
@@ -32,7 +34,7 @@ where
 
 /// The host that the current task runs on.
 pub fn current() -> Host {
-    Host(kernel::with(kernel::Kernel::current_host))
+    Host(common::with(Common::current_host))
 }
 
 /// The name of the host that the current task runs on.
@@ -42,13 +44,13 @@ pub fn name() -> String {
 
 /// Finds a host by its name.
 pub fn find(name: &str) -> Option<Host> {
-    kernel::with(|kernel| kernel.hosts.borrow().find(name)).map(Host)
+    common::with(|common| common.hosts.borrow().find(name)).map(Host)
 }
 
 impl Host {
     /// Its name.
     pub fn name(self) -> String {
-        kernel::with(|kernel| kernel.hosts.borrow().name(self.0).to_owned())
+        common::with(|common| common.hosts.borrow().name(self.0).to_owned())
     }
 
     /// Its address.
@@ -58,18 +60,18 @@ impl Host {
 
     /// Do its processes run?
     pub fn is_up(self) -> bool {
-        kernel::with(|kernel| kernel.hosts.borrow().is_up(self.0))
+        common::with(|common| common.hosts.borrow().is_up(self.0))
     }
 
     /// Kills all its processes at once: tasks are dropped without running on, peers get resets, connection requests
     /// are refused from now on. Does nothing to a host that is down, or to the director.
     pub fn crash(self) {
-        kernel::with(|kernel| kernel.crash(self.0));
+        engine::with(|world| world.crash(self.0));
     }
 
     /// Starts its processes again. Does nothing to a host that is up.
     pub fn boot(self) {
-        kernel::with(|kernel| kernel.boot(self.0));
+        engine::with(|world| world.boot(self.0));
     }
 
     /// Starts a task on this host; on a host that is down the task ends at once, cancelled.

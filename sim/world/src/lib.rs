@@ -15,8 +15,10 @@
 //! | [`sim`] | – | one simulation: seed in, outcome and fingerprint out |
 //!
 //! How it works inside: [`sim`] starts a thread; `interpose` makes the C library's clock and randomness
-//! deterministic on that thread; `engine/kernel` is the executor, the event queue and the network.
+//! deterministic on that thread; `engine/kernel` is the executor, the event queue and the network;
+//! `common` is what every engine needs.
 
+mod common;
 mod engine;
 pub mod host;
 mod interpose;

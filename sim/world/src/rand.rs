@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use rand::{Rng, TryRng};
 
-use crate::engine::kernel;
+use crate::common;
 
 /// The generator of the current host, whichever that is at each draw. Implements `rand`'s traits.
 #[derive(Debug, Clone, Copy, Default)]
@@ -17,7 +17,7 @@ pub fn rng() -> HostRng {
 }
 
 fn draw<R>(f: impl FnOnce(&mut rand_chacha::ChaCha8Rng) -> R) -> R {
-    kernel::with(|kernel| f(kernel.hosts.borrow_mut().random(kernel.current_host())))
+    common::with(|common| f(common.hosts.borrow_mut().random(common.current_host())))
 }
 
 impl TryRng for HostRng {

@@ -6,11 +6,15 @@ use std::fmt;
 use std::future::Future;
 use std::ops::Range;
 use std::panic::{self, AssertUnwindSafe};
+use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Once, PoisonError};
 use std::time::Duration;
 
-use crate::engine::kernel::{self, RunEnd, hosts::HostId};
+use crate::common::Common;
+use crate::common::hosts::HostId;
+use crate::engine::kernel::{self, Kernel, RunEnd};
+use crate::engine::{self, Engine, World};
 use crate::interpose;
 use crate::net::Latency;
 
@@ -183,7 +187,9 @@ where
     if !interpose::is_linked() {
         return Outcome::without_run(RunError::ClockNotOverridden);
     }
-    kernel::install(config);
+    let common = Rc::new(Common::new(config));
+    let kernel = Kernel::new(config, Rc::clone(&common));
+    engine::install(World { common, engine: Engine::Kernel(kernel) });
     let slot = Arc::new(Mutex::new(None));
     let result = Arc::clone(&slot);
     let future = main();
@@ -201,7 +207,7 @@ where
         let now_ns = kernel.now_ns();
         let (fingerprint, checkpoints, trace) = kernel.fingerprint.borrow_mut().finish(now_ns);
         let (messages, polls) = (kernel.network.borrow().arrivals(), kernel.polls());
-        let mut panics = std::mem::take(&mut *kernel.panics.borrow_mut());
+        let mut panics = std::mem::take(&mut *kernel.common.panics.borrow_mut());
         let result = match (value, end) {
             (Some(value), _) => Ok(value),
             (None, RunEnd::Deadlock) => Err(RunError::Deadlock),

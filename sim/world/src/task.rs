@@ -6,7 +6,9 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use crate::engine::kernel::{self, executor::TaskId, hosts::HostId};
+use crate::common::hosts::HostId;
+use crate::common::{self, Common};
+use crate::engine::kernel::{self, executor::TaskId};
 
 /// Why a task has no result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,7 +112,7 @@ where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
 {
-    spawn_on(kernel::with(kernel::Kernel::current_host), future)
+    spawn_on(common::with(Common::current_host), future)
 }
 
 pub(crate) fn spawn_on<F>(host: HostId, future: F) -> JoinHandle<F::Output>

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 pub use std::time::Duration;
 use std::time::SystemTime;
 
-use crate::engine::kernel::{self, events::TimerId};
+use crate::engine::kernel;
 
 /// A reading of the monotonic clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -73,7 +73,7 @@ pub fn system_now() -> SystemTime {
 #[derive(Debug)]
 pub struct Sleep {
     deadline: Instant,
-    timer: Option<TimerId>,
+    inner: kernel::sleep::Sleep,
 }
 
 impl Sleep {
@@ -87,30 +87,7 @@ impl Future for Sleep {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        kernel::with(|kernel| {
-            if kernel.now_ns() >= self.deadline.0 {
-                if let Some(timer) = self.timer.take() {
-                    kernel.cancel_timer(timer);
-                }
-                return Poll::Ready(());
-            }
-            match self.timer {
-                Some(timer) => drop(kernel.events.borrow_mut().update_timer(timer, context.waker())),
-                None => {
-                    let waker = context.waker().clone();
-                    self.timer = Some(kernel.events.borrow_mut().add_timer(self.deadline.0, waker));
-                }
-            }
-            Poll::Pending
-        })
-    }
-}
-
-impl Drop for Sleep {
-    fn drop(&mut self) {
-        if let Some(timer) = self.timer {
-            kernel::try_with(|kernel| kernel.cancel_timer(timer));
-        }
+        Pin::new(&mut self.inner).poll(context)
     }
 }
 
@@ -121,7 +98,7 @@ pub fn sleep(duration: Duration) -> Sleep {
 
 /// Waits until an instant; one that has passed is over at once.
 pub fn sleep_until(deadline: Instant) -> Sleep {
-    Sleep { deadline, timer: None }
+    Sleep { deadline, inner: kernel::sleep::Sleep::until(deadline.0) }
 }
 
 /// The time allowed for a future was over before it completed.

@@ -2,3 +2,65 @@
 //! the workspace sees, so a further engine is a sibling of `kernel`.
 
 pub(crate) mod kernel;
+
+use std::cell::OnceCell;
+use std::rc::Rc;
+
+use self::kernel::Kernel;
+use crate::common::Common;
+use crate::common::hosts::HostId;
+
+thread_local! {
+    /// One simulation to a thread, for the thread's whole life: no state can leak from one run into the next.
+    static WORLD: OnceCell<World> = const { OnceCell::new() };
+}
+
+/// The simulation of a thread.
+pub(crate) struct World {
+    pub(crate) common: Rc<Common>,
+    pub(crate) engine: Engine,
+}
+
+/// What carries it.
+pub(crate) enum Engine {
+    Kernel(Kernel),
+}
+
+impl World {
+    /// The processes of a host die.
+    pub(crate) fn crash(&self, host: HostId) {
+        match &self.engine {
+            Engine::Kernel(kernel) => kernel.crash(host),
+        }
+    }
+
+    /// The processes of a host that is down start.
+    pub(crate) fn boot(&self, host: HostId) {
+        match &self.engine {
+            Engine::Kernel(kernel) => kernel.boot(host),
+        }
+    }
+}
+
+/// Puts a new simulation on this thread.
+pub(crate) fn install(world: World) {
+    let fresh = WORLD.with(|cell| cell.set(world).is_ok());
+    assert!(fresh, "a thread runs one simulation in its life");
+}
+
+/// Runs `f` on this thread's simulation, if there is one.
+pub(crate) fn try_with<R>(f: impl FnOnce(&World) -> R) -> Option<R> {
+    WORLD.try_with(|cell| cell.get().map(f)).ok().flatten()
+}
+
+/// Runs `f` on this thread's simulation.
+///
+/// # Panics
+/// When no simulation runs on this thread: `world` was called from outside.
+#[track_caller]
+pub(crate) fn with<R>(f: impl FnOnce(&World) -> R) -> R {
+    match try_with(f) {
+        Some(result) => result,
+        None => panic!("no simulation on this thread: the world can only be used inside sim::run"),
+    }
+}

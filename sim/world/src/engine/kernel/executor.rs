@@ -5,8 +5,9 @@ use std::task::{Context, Poll};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
-use super::hosts::HostId;
-use super::{BoxFuture, waker};
+use super::waker;
+use crate::common::BoxFuture;
+use crate::common::hosts::HostId;
 
 /// A task, for good: the generation tells it from later tasks in the same slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

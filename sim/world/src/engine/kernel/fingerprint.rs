@@ -5,7 +5,7 @@ use std::ops::Range;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::executor::TaskId;
-use super::hosts::HostId;
+use crate::common::hosts::HostId;
 use crate::sim::Checkpoint;
 
 /// One thing that happened.

@@ -5,8 +5,8 @@
 //! | `executor` | tasks, ready set, the seeded choice among ready tasks |
 //! | `waker` | wakers that are plain numbers |
 //! | `events` | timers and scheduled events, ordered by time |
-//! | `hosts` | hosts, their randomness, crash and boot |
 //! | `net` | listeners, connections, latency |
+//! | `sleep` | waiting for a moment |
 //! | `fingerprint` | the rolling hash over all that happened |
 //!
 //! Every part sits in its own `RefCell`. The rule that keeps borrows apart: no part runs foreign code (a poll, a
@@ -16,49 +16,35 @@
 pub(crate) mod events;
 pub(crate) mod executor;
 pub(crate) mod fingerprint;
-pub(crate) mod hosts;
 pub(crate) mod net;
+pub(crate) mod sleep;
 mod waker;
 
-use std::cell::{Cell, OnceCell, RefCell};
-use std::collections::BTreeSet;
-use std::future::Future;
-use std::pin::Pin;
-
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 
 use self::events::{Event, Events, TimerId};
 use self::executor::{PollEnd, TaskId, Tasks};
 use self::fingerprint::{Fingerprint, Mark};
-use self::hosts::{HostId, Hosts};
 use self::net::Network;
+use super::Engine;
+use crate::common::hosts::HostId;
+use crate::common::{BoxFuture, Common, generator};
 use crate::interpose;
 use crate::sim::{Config, Progress};
 
-/// A task's future: tasks are `Send` as on tokio, so that the same code can run there.
-pub(crate) type BoxFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
-
-thread_local! {
-    /// One simulation to a thread, for the thread's whole life: no state can leak from one run into the next.
-    static KERNEL: OnceCell<Kernel> = const { OnceCell::new() };
-}
-
 /// All state of one simulation.
 pub(crate) struct Kernel {
+    pub(crate) common: Rc<Common>,
     now_ns: Cell<u64>,
-    current_host: Cell<HostId>,
     /// Set while the simulation is being torn down: nothing can be started any more.
     closing: Cell<bool>,
     polls: Cell<u64>,
     progress: Progress,
     pub(crate) events: RefCell<Events>,
     pub(crate) tasks: RefCell<Tasks>,
-    pub(crate) hosts: RefCell<Hosts>,
     pub(crate) network: RefCell<Network>,
     pub(crate) fingerprint: RefCell<Fingerprint>,
-    pub(crate) panics: RefCell<Vec<crate::sim::TaskPanic>>,
-    pub(crate) mutants: BTreeSet<String>,
 }
 
 /// How the run loop ended.
@@ -70,37 +56,11 @@ pub(crate) enum RunEnd {
     Deadlock,
 }
 
-/// Puts a new kernel on this thread.
-pub(crate) fn install(config: &Config) {
-    let kernel = Kernel {
-        now_ns: Cell::new(0),
-        current_host: Cell::new(HostId::DIRECTOR),
-        closing: Cell::new(false),
-        polls: Cell::new(0),
-        progress: config.progress.clone(),
-        events: RefCell::default(),
-        tasks: RefCell::new(Tasks::new(generator(config.seed, "scheduler"))),
-        hosts: RefCell::new(Hosts::new(config.seed)),
-        network: RefCell::new(Network::new(generator(config.seed, "network"), config.latency.clone())),
-        fingerprint: RefCell::new(Fingerprint::new(config.trace.clone())),
-        panics: RefCell::default(),
-        mutants: config.mutants.clone(),
-    };
-    let fresh = KERNEL.with(|cell| cell.set(kernel).is_ok());
-    assert!(fresh, "a thread runs one simulation in its life");
-}
-
-/// A generator for one purpose, independent of all others of the same seed.
-pub(crate) fn generator(seed: u64, purpose: &str) -> ChaCha8Rng {
-    let mut key = [0; 32];
-    key[..8].copy_from_slice(&seed.to_le_bytes());
-    key[8..24].copy_from_slice(&xxhash_rust::xxh3::xxh3_128(purpose.as_bytes()).to_le_bytes());
-    ChaCha8Rng::from_seed(key)
-}
-
 /// Runs `f` on this thread's kernel, if there is one.
 pub(crate) fn try_with<R>(f: impl FnOnce(&Kernel) -> R) -> Option<R> {
-    KERNEL.try_with(|cell| cell.get().map(f)).ok().flatten()
+    super::try_with(|world| match &world.engine {
+        Engine::Kernel(kernel) => f(kernel),
+    })
 }
 
 /// Runs `f` on this thread's kernel.
@@ -109,19 +69,28 @@ pub(crate) fn try_with<R>(f: impl FnOnce(&Kernel) -> R) -> Option<R> {
 /// When no simulation runs on this thread: `world` was called from outside.
 #[track_caller]
 pub(crate) fn with<R>(f: impl FnOnce(&Kernel) -> R) -> R {
-    match try_with(f) {
-        Some(result) => result,
-        None => panic!("no simulation on this thread: the world can only be used inside Simulation::run"),
-    }
+    super::with(|world| match &world.engine {
+        Engine::Kernel(kernel) => f(kernel),
+    })
 }
 
 impl Kernel {
-    pub(crate) fn now_ns(&self) -> u64 {
-        self.now_ns.get()
+    pub(crate) fn new(config: &Config, common: Rc<Common>) -> Kernel {
+        Kernel {
+            common,
+            now_ns: Cell::new(0),
+            closing: Cell::new(false),
+            polls: Cell::new(0),
+            progress: config.progress.clone(),
+            events: RefCell::default(),
+            tasks: RefCell::new(Tasks::new(generator(config.seed, "scheduler"))),
+            network: RefCell::new(Network::new(generator(config.seed, "network"), config.latency.clone())),
+            fingerprint: RefCell::new(Fingerprint::new(config.trace.clone())),
+        }
     }
 
-    pub(crate) fn current_host(&self) -> HostId {
-        self.current_host.get()
+    pub(crate) fn now_ns(&self) -> u64 {
+        self.now_ns.get()
     }
 
     pub(crate) fn polls(&self) -> u64 {
@@ -135,7 +104,7 @@ impl Kernel {
 
     /// Starts a task on a host. `None`, and the future is dropped, when the host is down or the run is over.
     pub(crate) fn spawn(&self, host: HostId, future: BoxFuture) -> Option<TaskId> {
-        if self.closing.get() || !self.hosts.borrow().is_up(host) {
+        if self.closing.get() || !self.common.hosts.borrow().is_up(host) {
             return None;
         }
         Some(self.tasks.borrow_mut().insert(host, future))
@@ -157,9 +126,7 @@ impl Kernel {
     /// Drops a future as its own host, so that what its destructors do is attributed to that host.
     fn drop_on(&self, host: Option<HostId>, future: Option<BoxFuture>) {
         let (Some(host), Some(future)) = (host, future) else { return };
-        let before = self.current_host.replace(host);
-        drop(future);
-        self.current_host.set(before);
+        self.common.on_host(host, || drop(future));
     }
 
     /// Runs until the main task has ended or nothing can happen any more.
@@ -186,19 +153,14 @@ impl Kernel {
     fn poll(&self, task: TaskId) {
         let Some((host, mut future)) = self.tasks.borrow_mut().begin_poll(task) else { return };
         self.polls.set(self.polls.get() + 1);
-        let before = self.current_host.replace(host);
-        let end = executor::poll_guarded(&mut future, task);
-        if let PollEnd::Panicked(message) = &end {
-            let name = self.hosts.borrow().name(host).to_owned();
-            self.panics.borrow_mut().push(crate::sim::TaskPanic {
-                host: name,
-                at: std::time::Duration::from_nanos(self.now_ns()),
-                message: message.clone(),
-            });
-        }
-        let rest = self.tasks.borrow_mut().end_poll(task, future, matches!(end, PollEnd::Pending));
-        drop(rest);
-        self.current_host.set(before);
+        let rest = self.common.on_host(host, || {
+            let end = executor::poll_guarded(&mut future, task);
+            if let PollEnd::Panicked(message) = &end {
+                self.common.report_panic(host, self.now_ns(), message.clone());
+            }
+            self.tasks.borrow_mut().end_poll(task, future, matches!(end, PollEnd::Pending))
+        });
+        self.drop_on(Some(host), rest);
     }
 
     /// Moves the clock to the next event and carries out everything due at that instant. False if there is nothing.
@@ -240,7 +202,7 @@ impl Kernel {
 
     /// The processes of a host die: connections are reset, tasks are dropped without running on.
     pub(crate) fn crash(&self, host: HostId) {
-        if !self.hosts.borrow_mut().set_down(host) {
+        if !self.common.hosts.borrow_mut().set_down(host) {
             return;
         }
         self.mark(Mark::Fault { kind: "crash", host });
@@ -254,11 +216,9 @@ impl Kernel {
 
     /// Starts the processes of a host that is down.
     pub(crate) fn boot(&self, host: HostId) {
-        let Some(boot) = self.hosts.borrow_mut().set_up(host) else { return };
+        let Some(boot) = self.common.hosts.borrow_mut().set_up(host) else { return };
         self.mark(Mark::Fault { kind: "boot", host });
-        let before = self.current_host.replace(host);
-        let future = boot();
-        self.current_host.set(before);
+        let future = self.common.on_host(host, boot);
         self.spawn(host, future);
     }
 
@@ -269,7 +229,7 @@ impl Kernel {
         for id in ids {
             self.abort(id);
         }
-        let boots = self.hosts.borrow_mut().take_boots();
+        let boots = self.common.hosts.borrow_mut().take_boots();
         drop(boots);
         let wakers = self.events.borrow_mut().clear();
         drop(wakers);

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::task::{Poll, Waker};
 
 use super::Wakes;
-use crate::engine::kernel::hosts::HostId;
+use crate::common::hosts::HostId;
 
 /// Bytes that may be on their way or waiting unread in one direction before the writer has to wait.
 pub(super) const WINDOW: usize = 256 * 1024;

@@ -79,7 +79,7 @@ impl Latency {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::kernel::generator;
+    use crate::common::generator;
 
     #[test]
     fn draws_follow_the_quantiles() {

@@ -5,6 +5,7 @@
 
 mod connection;
 mod latency;
+mod stream;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -15,10 +16,11 @@ use rand_chacha::ChaCha8Rng;
 
 use self::connection::{Connection, End, Pipe, Segment, Stage};
 pub use self::latency::Latency;
+pub(crate) use self::stream::{TcpListener, TcpStream};
 use super::Kernel;
 use super::events::Event;
 use super::fingerprint::Mark;
-use super::hosts::{HostId, Hosts};
+use crate::common::hosts::{HostId, Hosts};
 
 /// Connections that may wait to be accepted; one more is refused (Linux: `net.core.somaxconn`).
 const BACKLOG: usize = 4096;
@@ -39,7 +41,7 @@ pub(crate) struct ConnectionId {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ListenerId {
     host: HostId,
-    pub(crate) port: u16,
+    port: u16,
     generation: u64,
 }
 

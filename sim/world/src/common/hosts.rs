@@ -35,7 +35,7 @@ pub(crate) struct Hosts {
 }
 
 impl Hosts {
-    pub(super) fn new(seed: u64) -> Hosts {
+    pub(crate) fn new(seed: u64) -> Hosts {
         let mut hosts = Hosts { seed, hosts: Vec::new(), by_name: BTreeMap::new() };
         hosts.add("director", None);
         hosts.hosts[0].up = true;
@@ -73,19 +73,19 @@ impl Hosts {
     }
 
     /// False when it was down already. The director cannot go down.
-    pub(super) fn set_down(&mut self, host: HostId) -> bool {
+    pub(crate) fn set_down(&mut self, host: HostId) -> bool {
         host != HostId::DIRECTOR && std::mem::replace(&mut self.hosts[host.0 as usize].up, false)
     }
 
     /// What to run to boot it; `None` when it was up already.
-    pub(super) fn set_up(&mut self, host: HostId) -> Option<impl Fn() -> BoxFuture + use<>> {
+    pub(crate) fn set_up(&mut self, host: HostId) -> Option<impl Fn() -> BoxFuture + use<>> {
         let host = &mut self.hosts[host.0 as usize];
         let was_up = std::mem::replace(&mut host.up, true);
         let boot = host.boot.clone().filter(|_| !was_up)?;
         Some(move || boot())
     }
 
-    pub(super) fn take_boots(&mut self) -> Vec<Rc<Boot>> {
+    pub(crate) fn take_boots(&mut self) -> Vec<Rc<Boot>> {
         self.hosts.iter_mut().filter_map(|host| host.boot.take()).collect()
     }
 

@@ -2,7 +2,6 @@
 //!
 //! Addresses are `host:port`, where the host is a name or an IP address of the simulation.
 
-use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
@@ -10,8 +9,9 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::common::{self, Common, hosts::HostId};
+use crate::engine::kernel;
 pub use crate::engine::kernel::net::Latency;
-use crate::engine::kernel::{self, hosts::HostId, hosts::Hosts, net::ConnectionId, net::ListenerId};
 use crate::host::Host;
 
 /// Sets the latency of both directions of the link between two hosts, from the next segment on.
@@ -34,10 +34,10 @@ fn split(address: &str) -> io::Result<(&str, u16)> {
 }
 
 fn resolve(host: &str) -> io::Result<HostId> {
-    kernel::with(|kernel| {
-        let hosts = kernel.hosts.borrow();
+    common::with(|common| {
+        let hosts = common.hosts.borrow();
         if host == "localhost" || host == "127.0.0.1" {
-            return Ok(kernel.current_host());
+            return Ok(common.current_host());
         }
         if let Ok(ip) = host.parse::<IpAddr>() {
             let unreachable = || io::Error::new(io::ErrorKind::HostUnreachable, format!("no route to {ip}"));
@@ -52,13 +52,7 @@ fn resolve(host: &str) -> io::Result<HostId> {
 ///
 /// Dropping it closes both halves: the peer reads to the end, or gets a reset if bytes were left unread here.
 #[derive(Debug)]
-pub struct TcpStream {
-    id: ConnectionId,
-    side: usize,
-}
-
-/// A connection that is being made; dropped midway, it is given up.
-struct Connecting(Option<TcpStream>);
+pub struct TcpStream(kernel::net::TcpStream);
 
 impl TcpStream {
     /// Connects from the current host.
@@ -69,16 +63,7 @@ impl TcpStream {
     pub async fn connect(address: &str) -> io::Result<TcpStream> {
         let (host, port) = split(address)?;
         let to = resolve(host)?;
-        let id = kernel::with(|kernel| {
-            let from = kernel.current_host();
-            kernel.network.borrow_mut().connect(kernel, from, to, port)
-        });
-        let mut connecting = Connecting(Some(TcpStream { id, side: 0 }));
-        poll_fn(|context| {
-            kernel::with(|kernel| kernel.network.borrow_mut().poll_connected(id, context.waker()))
-        })
-        .await?;
-        connecting.0.take().ok_or_else(|| io::ErrorKind::ConnectionAborted.into())
+        kernel::net::TcpStream::connect(to, port).await.map(TcpStream)
     }
 
     /// The address of the other end.
@@ -86,7 +71,7 @@ impl TcpStream {
     /// # Errors
     /// `NotConnected` when the connection is gone.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        kernel::with(|kernel| kernel.network.borrow_mut().address(self.id, 1 - self.side))
+        self.0.peer_addr()
     }
 
     /// The address of this end.
@@ -94,69 +79,53 @@ impl TcpStream {
     /// # Errors
     /// `NotConnected` when the connection is gone.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        kernel::with(|kernel| kernel.network.borrow_mut().address(self.id, self.side))
-    }
-}
-
-impl Drop for TcpStream {
-    fn drop(&mut self) {
-        kernel::try_with(|kernel| kernel.network.borrow_mut().close(kernel, self.id, self.side));
+        self.0.local_addr()
     }
 }
 
 impl AsyncRead for TcpStream {
     fn poll_read(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let room = buffer.remaining();
-        if room == 0 {
-            return Poll::Ready(Ok(()));
-        }
-        kernel::with(|kernel| {
-            let take = |bytes: &[u8]| buffer.put_slice(bytes);
-            kernel.network.borrow_mut().poll_read(kernel, (self.id, self.side), room, take, context.waker())
-        })
+        Pin::new(&mut self.0).poll_read(context, buffer)
     }
 }
 
 impl AsyncWrite for TcpStream {
-    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.poll_write_vectored(context, &[io::IoSlice::new(bytes)])
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(context, bytes)
     }
 
     fn poll_write_vectored(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        kernel::with(|kernel| {
-            kernel.network.borrow_mut().poll_write(kernel, (self.id, self.side), slices, context.waker())
-        })
+        Pin::new(&mut self.0).poll_write_vectored(context, slices)
     }
 
     fn is_write_vectored(&self) -> bool {
-        true
+        self.0.is_write_vectored()
     }
 
-    /// Nothing is held back: every write is sent at once.
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(context)
     }
 
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        kernel::with(|kernel| kernel.network.borrow_mut().shut_down(kernel, self.id, self.side));
-        Poll::Ready(Ok(()))
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(context)
     }
 }
 
 /// Accepts connections on a port of a host.
 #[derive(Debug)]
-pub struct TcpListener {
-    id: ListenerId,
-    ip: IpAddr,
-}
+pub struct TcpListener(kernel::net::TcpListener);
 
 impl TcpListener {
     /// Listens on the current host. The host part may be `0.0.0.0`, `localhost` or the host's own name or address;
@@ -167,12 +136,11 @@ impl TcpListener {
     /// address, `NotFound` for an unknown name.
     pub async fn bind(address: &str) -> io::Result<TcpListener> {
         let (host, port) = split(address)?;
-        let here = kernel::with(kernel::Kernel::current_host);
+        let here = common::with(Common::current_host);
         if host != "0.0.0.0" && resolve(host)? != here {
             return Err(io::ErrorKind::AddrNotAvailable.into());
         }
-        let id = kernel::with(|kernel| kernel.network.borrow_mut().bind(here, port))?;
-        Ok(TcpListener { id, ip: Hosts::ip(here) })
+        kernel::net::TcpListener::bind(port).map(TcpListener)
     }
 
     /// The next connection, and the address of its other end.
@@ -180,13 +148,8 @@ impl TcpListener {
     /// # Errors
     /// `NotConnected` when the listener is gone.
     pub async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
-        let id = poll_fn(|context| {
-            kernel::with(|kernel| kernel.network.borrow_mut().poll_accept(self.id, context.waker()))
-        })
-        .await?;
-        let stream = TcpStream { id, side: 1 };
-        let peer = stream.peer_addr()?;
-        Ok((stream, peer))
+        let (stream, peer) = self.0.accept().await?;
+        Ok((TcpStream(stream), peer))
     }
 
     /// Where it listens.
@@ -194,12 +157,6 @@ impl TcpListener {
     /// # Errors
     /// None today; the signature is tokio's.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        Ok(SocketAddr::new(self.ip, self.id.port))
-    }
-}
-
-impl Drop for TcpListener {
-    fn drop(&mut self) {
-        kernel::try_with(|kernel| kernel.network.borrow_mut().close_listener(kernel, self.id));
+        Ok(self.0.local_addr())
     }
 }
