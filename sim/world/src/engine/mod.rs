@@ -1,14 +1,29 @@
 //! The engines that can carry the world's interface. The facade modules (`net`, `time`, …) are all that the rest of
-//! the workspace sees, so a further engine is a sibling of `kernel`.
+//! the workspace sees; they call what is here, and here it is handed to the kernel or to a foreign engine.
+//!
+//! | module | holds |
+//! | --- | --- |
+//! | `kernel` | our own engine |
+//! | `foreign` | turmoil, madsim and tokio, and what they share |
+//! | `net`, `sleep`, `task` | what the facade holds: the kernel's, or a foreign engine's |
 
+pub(crate) mod foreign;
 pub(crate) mod kernel;
+pub(crate) mod net;
+pub(crate) mod sleep;
+pub(crate) mod task;
 
 use std::cell::OnceCell;
 use std::rc::Rc;
+use std::time::Duration;
 
+use self::foreign::Foreign;
 use self::kernel::Kernel;
-use crate::common::Common;
 use crate::common::hosts::HostId;
+use crate::common::{BoxFuture, Common};
+use crate::engines::EngineKind;
+use crate::net::Latency;
+use crate::sim::{Checkpoint, Config};
 
 thread_local! {
     /// One simulation to a thread, for the thread's whole life: no state can leak from one run into the next.
@@ -24,13 +39,96 @@ pub(crate) struct World {
 /// What carries it.
 pub(crate) enum Engine {
     Kernel(Kernel),
+    Foreign(Foreign),
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum RunEnd {
+    /// The main task completed or ended in a panic.
+    MainEnded,
+    /// Nothing is ready and nothing is scheduled: no task can ever run again.
+    Deadlock,
+    /// The engine itself broke.
+    Failed(String),
+}
+
+/// What a run leaves behind.
+pub(crate) struct Finish {
+    pub(crate) simulated: Duration,
+    pub(crate) fingerprint: u128,
+    pub(crate) checkpoints: Vec<Checkpoint>,
+    pub(crate) trace: Vec<String>,
+    pub(crate) messages: u64,
+    pub(crate) polls: u64,
+}
+
+/// Something that happened outside the engine: an operation of a disk, work of a processor.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Note<'a> {
+    pub(crate) kind: &'static str,
+    pub(crate) host: HostId,
+    /// What it was about: an offset, a length, an error number; the kind says which.
+    pub(crate) number: u64,
+    pub(crate) payload: &'a [u8],
 }
 
 impl World {
-    /// The processes of a host die.
+    pub(crate) fn new(config: &Config) -> World {
+        let common = Rc::new(Common::new(config));
+        let engine = match config.engine {
+            EngineKind::Kernel => Engine::Kernel(Kernel::new(config, Rc::clone(&common))),
+            kind => Engine::Foreign(Foreign::new(kind, config, Rc::clone(&common))),
+        };
+        World { common, engine }
+    }
+
+    /// Runs until the main task has ended.
+    pub(crate) fn run(&self, config: &Config, main: BoxFuture) -> RunEnd {
+        match &self.engine {
+            Engine::Kernel(kernel) => {
+                let task = kernel.spawn(HostId::DIRECTOR, main).expect("the director is up");
+                kernel.run(task)
+            }
+            Engine::Foreign(foreign) => foreign.run(config, main),
+        }
+    }
+
+    /// What the run leaves behind. Counted before the end of the world: what destructors do there is not part of it.
+    pub(crate) fn finish(&self) -> Finish {
+        let now_ns = self.now_ns();
+        let simulated = Duration::from_nanos(now_ns);
+        let (fingerprint, messages, polls) = match &self.engine {
+            Engine::Kernel(kernel) => {
+                (&kernel.fingerprint, kernel.network.borrow().arrivals(), kernel.polls())
+            }
+            Engine::Foreign(foreign) => (&foreign.fingerprint, foreign.messages(), foreign.polls()),
+        };
+        let (fingerprint, checkpoints, trace) = fingerprint.borrow_mut().finish(now_ns);
+        Finish { simulated, fingerprint, checkpoints, trace, messages, polls }
+    }
+
+    /// Drops everything that could run code of tasks.
+    pub(crate) fn tear_down(&self) {
+        match &self.engine {
+            Engine::Kernel(kernel) => kernel.tear_down(),
+            Engine::Foreign(foreign) => foreign.tear_down(),
+        }
+    }
+
+    /// Time since the start of the simulation, in nanoseconds.
+    pub(crate) fn now_ns(&self) -> u64 {
+        match &self.engine {
+            Engine::Kernel(kernel) => kernel.now_ns(),
+            Engine::Foreign(foreign) => foreign.now_ns(),
+        }
+    }
+
+    /// The machine of a host loses power.
     pub(crate) fn crash(&self, host: HostId) {
         match &self.engine {
             Engine::Kernel(kernel) => kernel.crash(host),
+            Engine::Foreign(foreign) => foreign.crash(host),
         }
     }
 
@@ -38,6 +136,19 @@ impl World {
     pub(crate) fn boot(&self, host: HostId) {
         match &self.engine {
             Engine::Kernel(kernel) => kernel.boot(host),
+            Engine::Foreign(foreign) => foreign.boot(host),
+        }
+    }
+
+    /// The latency of both directions of a link, from now on.
+    pub(crate) fn set_latency(&self, a: HostId, b: HostId, latency: &Latency) {
+        match &self.engine {
+            Engine::Kernel(kernel) => {
+                let mut network = kernel.network.borrow_mut();
+                network.set_latency(a, b, latency.clone());
+                network.set_latency(b, a, latency.clone());
+            }
+            Engine::Foreign(foreign) => foreign.set_latency(a, b, latency),
         }
     }
 }

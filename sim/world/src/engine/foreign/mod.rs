@@ -1,0 +1,258 @@
+//! Engines that others wrote, behind the interface of this crate.
+//!
+//! | file | holds |
+//! | --- | --- |
+//! | `task` | tasks: what an engine polls, and what a crash or an abort takes away |
+//! | `sleep` | waiting for a moment |
+//! | `net` | streams and listeners |
+//! | `turmoil`, `madsim`, `tokio` | one engine each: how it starts, keeps time, and treats hosts |
+//!
+//! An engine polls our tasks wherever it likes; around every poll the current host, the clocks and the observation of
+//! the run are kept here, so that all of `common` works alike on every engine. What the facade sees goes into the
+//! fingerprint: spawns, polls, timers, connections and every byte read or written, in the order in which it happened.
+
+#[cfg(madsim)]
+mod madsim;
+pub(crate) mod net;
+pub(crate) mod sleep;
+pub(crate) mod task;
+mod tokio;
+mod turmoil;
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+use std::sync::Arc;
+
+#[cfg(madsim)]
+use self::madsim::Madsim;
+use self::task::{Hosted, Task};
+use self::tokio::Tokio;
+use self::turmoil::Turmoil;
+use super::kernel::fingerprint::{Fingerprint, Mark};
+use super::{Engine, Note, RunEnd};
+use crate::common::hosts::HostId;
+use crate::common::{BoxFuture, Common};
+use crate::engines::EngineKind;
+use crate::interpose;
+use crate::net::Latency;
+use crate::sim::{Config, Progress};
+
+/// What a foreign engine does for its world.
+trait Native {
+    /// Runs `main`, the director's first task, to its end.
+    fn run(&self, foreign: &Foreign, config: &Config, main: Hosted) -> RunEnd;
+
+    /// Time since the start as the code that runs now sees it. `in_task`: is that code a task's?
+    fn now_ns(&self, in_task: bool) -> u64;
+
+    /// Has a task polled on a host that is up. `from` is the host whose task asks for it.
+    fn start(&self, host: HostId, from: Option<HostId>, task: Hosted);
+
+    /// May tasks of one host be dropped by code that runs on another?
+    fn drops_anywhere(&self) -> bool {
+        true
+    }
+
+    /// A host that was down, or is new, comes up.
+    fn host_up(&self, host: HostId, name: &str);
+
+    /// The machine of a host loses power; its tasks are gone, if they may be dropped anywhere.
+    fn host_down(&self, host: HostId);
+
+    /// Sets the latency of a link; false if the engine cannot.
+    fn set_latency(&self, a: HostId, b: HostId, latency: &Latency) -> bool;
+}
+
+enum AnyNative {
+    Turmoil(Turmoil),
+    #[cfg(madsim)]
+    Madsim(Madsim),
+    Tokio(Tokio),
+}
+
+/// A foreign engine with what all of them share.
+pub(crate) struct Foreign {
+    kind: EngineKind,
+    common: Rc<Common>,
+    native: AnyNative,
+    /// Latest time that anybody saw: hosts of some engines take turns, and time must not go back in between.
+    seen_ns: Cell<u64>,
+    /// The main task has ended: nothing runs, starts or counts any more.
+    closing: Cell<bool>,
+    main: Cell<u64>,
+    /// The host whose task is being polled.
+    polling: Cell<Option<HostId>>,
+    polls: Cell<u64>,
+    messages: Cell<u64>,
+    /// Timers that are being waited for.
+    timers: Cell<usize>,
+    /// Streams and listeners that exist.
+    sockets: Cell<usize>,
+    next_number: Cell<u64>,
+    tasks: RefCell<BTreeMap<u64, Arc<Task>>>,
+    progress: Progress,
+    unsupported: RefCell<BTreeSet<&'static str>>,
+    pub(super) fingerprint: RefCell<Fingerprint>,
+}
+
+/// Runs `f` on this thread's foreign engine, if there is one.
+fn try_with<R>(f: impl FnOnce(&Foreign) -> R) -> Option<R> {
+    super::try_with(|world| match &world.engine {
+        Engine::Foreign(foreign) => Some(f(foreign)),
+        Engine::Kernel(_) => None,
+    })
+    .flatten()
+}
+
+/// Runs `f` on this thread's foreign engine.
+///
+/// # Panics
+/// When none runs on this thread: what belongs to a simulation was used outside of it.
+fn with<R>(f: impl FnOnce(&Foreign) -> R) -> R {
+    match try_with(f) {
+        Some(result) => result,
+        None => panic!("what belongs to a simulation was used outside of it"),
+    }
+}
+
+impl Foreign {
+    pub(super) fn new(kind: EngineKind, config: &Config, common: Rc<Common>) -> Foreign {
+        let native = match kind {
+            EngineKind::Turmoil => AnyNative::Turmoil(Turmoil::default()),
+            #[cfg(madsim)]
+            EngineKind::Madsim => AnyNative::Madsim(Madsim::default()),
+            _ => AnyNative::Tokio(Tokio::default()),
+        };
+        Foreign {
+            kind,
+            common,
+            native,
+            seen_ns: Cell::new(0),
+            closing: Cell::new(false),
+            main: Cell::new(u64::MAX),
+            polling: Cell::new(None),
+            polls: Cell::new(0),
+            messages: Cell::new(0),
+            timers: Cell::new(0),
+            sockets: Cell::new(0),
+            next_number: Cell::new(0),
+            tasks: RefCell::default(),
+            progress: config.progress.clone(),
+            unsupported: RefCell::default(),
+            fingerprint: RefCell::new(Fingerprint::new(config.trace.clone())),
+        }
+    }
+
+    fn native(&self) -> &dyn Native {
+        match &self.native {
+            AnyNative::Turmoil(native) => native,
+            #[cfg(madsim)]
+            AnyNative::Madsim(native) => native,
+            AnyNative::Tokio(native) => native,
+        }
+    }
+
+    /// Runs until the main task has ended.
+    pub(super) fn run(&self, config: &Config, main: BoxFuture) -> RunEnd {
+        let (task, hosted) = self.new_task(HostId::DIRECTOR, main);
+        self.main.set(task.number);
+        self.native().run(self, config, hosted)
+    }
+
+    pub(super) fn polls(&self) -> u64 {
+        self.polls.get()
+    }
+
+    /// Reads that gave something, and connections that were accepted.
+    pub(super) fn messages(&self) -> u64 {
+        self.messages.get()
+    }
+
+    /// What the run asked for and the engine cannot give.
+    pub(super) fn unsupported(&self) -> Vec<String> {
+        self.unsupported.borrow().iter().map(|what| (*what).to_owned()).collect()
+    }
+
+    /// Time since the start: never goes back, whichever host asks.
+    pub(super) fn now_ns(&self) -> u64 {
+        if !self.closing.get() {
+            let native_ns = self.native_ns();
+            self.seen_ns.set(self.seen_ns.get().max(native_ns));
+        }
+        self.seen_ns.get()
+    }
+
+    /// Time since the start as the engine tells it to the code that runs now.
+    fn native_ns(&self) -> u64 {
+        self.native().now_ns(self.polling.get().is_some())
+    }
+
+    /// Lets observers and the C library's clock see the time.
+    fn show_time(&self) {
+        let now_ns = self.now_ns();
+        if self.kind == EngineKind::Turmoil {
+            interpose::set_now(now_ns);
+        }
+        self.progress.set(now_ns);
+    }
+
+    /// Adds one observation to the fingerprint.
+    pub(super) fn note(&self, note: Note<'_>) {
+        if !self.closing.get() {
+            let now_ns = self.now_ns();
+            self.fingerprint.borrow_mut().add(now_ns, Mark::Note(note));
+        }
+    }
+
+    fn note_number(&self, kind: &'static str, host: HostId, number: u64) {
+        self.note(Note { kind, host, number, payload: &[] });
+    }
+
+    fn count_message(&self) {
+        self.messages.set(self.messages.get() + u64::from(!self.closing.get()));
+    }
+
+    fn new_number(&self) -> u64 {
+        let number = self.next_number.get();
+        self.next_number.set(number + 1);
+        number
+    }
+
+    /// The machine of a host loses power.
+    pub(super) fn crash(&self, host: HostId) {
+        if !self.common.hosts.borrow_mut().set_down(host) {
+            return;
+        }
+        self.note_number("crash", host, 0);
+        self.end_tasks_of(host);
+        self.native().host_down(host);
+    }
+
+    /// The processes of a host that is down start.
+    pub(super) fn boot(&self, host: HostId) {
+        let Some(boot) = self.common.hosts.borrow_mut().set_up(host) else { return };
+        self.note_number("boot", host, 0);
+        let name = self.common.hosts.borrow().name(host).to_owned();
+        self.native().host_up(host, &name);
+        let future = self.common.on_host(host, boot);
+        self.spawn(host, future);
+    }
+
+    pub(super) fn set_latency(&self, a: HostId, b: HostId, latency: &Latency) {
+        if !self.native().set_latency(a, b, latency) {
+            self.unsupported.borrow_mut().insert("the latency of a single link");
+        }
+    }
+
+    /// Drops everything that could run code of tasks.
+    pub(super) fn tear_down(&self) {
+        self.closing.set(true);
+        let tasks: Vec<Arc<Task>> = self.tasks.borrow().values().map(Arc::clone).collect();
+        for task in tasks {
+            self.cancel(&task);
+        }
+        let boots = self.common.hosts.borrow_mut().take_boots();
+        drop(boots);
+    }
+}

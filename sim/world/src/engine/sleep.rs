@@ -1,0 +1,35 @@
+//! Waiting for a moment, on whichever engine carries the world.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use super::{Engine, foreign, kernel};
+
+/// Ends at a moment; holds a timer while it is waited for.
+#[derive(Debug)]
+pub(crate) enum Sleep {
+    Kernel(kernel::sleep::Sleep),
+    Foreign(Box<foreign::sleep::Sleep>),
+}
+
+impl Sleep {
+    /// Waits until so many nanoseconds after the start of the simulation.
+    pub(crate) fn until(deadline_ns: u64) -> Sleep {
+        super::with(|world| match &world.engine {
+            Engine::Kernel(_) => Sleep::Kernel(kernel::sleep::Sleep::until(deadline_ns)),
+            Engine::Foreign(_) => Sleep::Foreign(Box::new(foreign::sleep::Sleep::until(deadline_ns))),
+        })
+    }
+}
+
+impl Future for Sleep {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        match self.get_mut() {
+            Sleep::Kernel(sleep) => Pin::new(sleep).poll(context),
+            Sleep::Foreign(sleep) => Pin::new(sleep.as_mut()).poll(context),
+        }
+    }
+}
