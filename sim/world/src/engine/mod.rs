@@ -28,6 +28,13 @@ pub(crate) enum Engine {
 
 impl World {
     /// The processes of a host die.
+    pub(crate) fn kill(&self, host: HostId) {
+        match &self.engine {
+            Engine::Kernel(kernel) => kernel.kill(host),
+        }
+    }
+
+    /// A host loses power.
     pub(crate) fn crash(&self, host: HostId) {
         match &self.engine {
             Engine::Kernel(kernel) => kernel.crash(host),
