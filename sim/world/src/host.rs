@@ -63,8 +63,16 @@ impl Host {
         common::with(|common| common.hosts.borrow().is_up(self.0))
     }
 
-    /// Kills all its processes at once: tasks are dropped without running on, peers get resets, connection requests
-    /// are refused from now on. Does nothing to a host that is down, or to the director.
+    /// Kills all its processes at once, as `kill -9` does: tasks are dropped without running on, peers get resets as
+    /// soon as they can be reached, connection requests are refused from now on. Does nothing to a host that is
+    /// down, or to the director.
+    pub fn kill(self) {
+        engine::with(|world| world.kill(self.0));
+    }
+
+    /// The machine loses power: tasks are dropped without running on, and its network is silent until it boots. Then
+    /// it answers what comes for its old connections with resets. Does nothing to a host that is down, or to the
+    /// director.
     pub fn crash(self) {
         engine::with(|world| world.crash(self.0));
     }

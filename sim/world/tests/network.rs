@@ -152,7 +152,7 @@ fn bytes_arrive_whole_and_in_order() {
 }
 
 #[test]
-fn a_crash_resets_the_peers_and_refuses_newcomers_until_boot() {
+fn a_kill_resets_the_peers_and_refuses_newcomers_until_boot() {
     simulate(|| async {
         let server = serve("server", echo);
         task::yield_now().await;
@@ -160,7 +160,7 @@ fn a_crash_resets_the_peers_and_refuses_newcomers_until_boot() {
         stream.write_all(b"x").await.expect("open");
         stream.read_u8().await.expect("echoed");
         let start = Instant::now();
-        server.crash();
+        server.kill();
         let error = stream.read_u8().await.expect_err("the peer is gone");
         assert_eq!((error.kind(), start.elapsed()), (ErrorKind::ConnectionReset, LATENCY));
         assert_eq!(stream.write_all(b"x").await.expect_err("gone").kind(), ErrorKind::BrokenPipe);

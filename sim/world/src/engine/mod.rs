@@ -124,6 +124,14 @@ impl World {
         }
     }
 
+    /// The processes of a host die; its machine goes on.
+    pub(crate) fn kill(&self, host: HostId) {
+        match &self.engine {
+            Engine::Kernel(kernel) => kernel.kill(host),
+            Engine::Foreign(foreign) => foreign.kill(host),
+        }
+    }
+
     /// The machine of a host loses power.
     pub(crate) fn crash(&self, host: HostId) {
         match &self.engine {

@@ -1,11 +1,18 @@
 //! The network, as tokio's: streams and listeners between the hosts of a simulation.
 //!
 //! Addresses are `host:port`, where the host is a name or an IP address of the simulation.
+#![doc = include_str!("tcp.md")]
+
+mod impair;
+mod options;
+mod placement;
+mod udp;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -13,6 +20,11 @@ use crate::common::{self, Common, hosts::HostId};
 use crate::engine::kernel;
 pub use crate::engine::kernel::net::Latency;
 use crate::host::Host;
+
+pub use self::impair::{Impaired, Impairment, heal_all, impair, impair_both, reset_connections};
+pub use self::options::Keepalive;
+pub use self::placement::{Distance, LinkProfile, Placement, set_link};
+pub use self::udp::{ToAddress, UdpSocket};
 
 /// Sets the latency of both directions of the link between two hosts, from the next segment on.
 pub fn set_latency(a: Host, b: Host, latency: &Latency) {
@@ -59,7 +71,7 @@ impl TcpStream {
     ///
     /// # Errors
     /// `InvalidInput` for what is no address, `NotFound` for an unknown name, `HostUnreachable` for an unknown
-    /// IP address, `ConnectionRefused` when nobody listens there.
+    /// IP address, `ConnectionRefused` when nobody listens there, `TimedOut` when nothing was heard for 127 seconds.
     pub async fn connect(address: &str) -> io::Result<TcpStream> {
         let (host, port) = split(address)?;
         let to = resolve(host)?;
@@ -80,6 +92,25 @@ impl TcpStream {
     /// `NotConnected` when the connection is gone.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.0.local_addr()
+    }
+
+    /// How long written bytes may stay unacknowledged before the connection fails with `TimedOut` (RFC 5482; Linux:
+    /// `TCP_USER_TIMEOUT`). `None` or zero: the system's default, about a quarter of an hour.
+    ///
+    /// # Errors
+    /// None today; on other engines those of the operating system.
+    pub fn set_user_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        self.0.set_user_timeout(timeout);
+        Ok(())
+    }
+
+    /// Probes the connection while nothing is heard; `None`, the default, does not.
+    ///
+    /// # Errors
+    /// None today; on other engines those of the operating system.
+    pub fn set_keepalive(&self, keepalive: Option<Keepalive>) -> io::Result<()> {
+        self.0.set_keepalive(keepalive);
+        Ok(())
     }
 }
 

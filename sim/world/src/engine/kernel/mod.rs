@@ -17,6 +17,7 @@ pub(crate) mod events;
 pub(crate) mod executor;
 pub(crate) mod fingerprint;
 pub(crate) mod net;
+mod slab;
 pub(crate) mod sleep;
 mod waker;
 
@@ -200,14 +201,28 @@ impl Kernel {
         drop(waker);
     }
 
-    /// The processes of a host die: connections are reset, tasks are dropped without running on.
+    /// The host loses power: its tasks are dropped without running on, and its network is silent.
     pub(crate) fn crash(&self, host: HostId) {
         if !self.common.hosts.borrow_mut().set_down(host) {
             return;
         }
         self.mark(Mark::Fault { kind: "crash", host });
         // The network first: destructors that run below must not say goodbye to peers.
-        self.network.borrow_mut().crash(self, host);
+        self.network.borrow_mut().power_off(host);
+        self.abort_all_of(host);
+    }
+
+    /// The processes of a host die: connections are reset, tasks are dropped without running on.
+    pub(crate) fn kill(&self, host: HostId) {
+        if !self.common.hosts.borrow_mut().set_down(host) {
+            return;
+        }
+        self.mark(Mark::Fault { kind: "kill", host });
+        self.network.borrow_mut().kill(self, host);
+        self.abort_all_of(host);
+    }
+
+    fn abort_all_of(&self, host: HostId) {
         let ids = self.tasks.borrow().of_host(host);
         for id in ids {
             self.abort(id);
@@ -218,6 +233,7 @@ impl Kernel {
     pub(crate) fn boot(&self, host: HostId) {
         let Some(boot) = self.common.hosts.borrow_mut().set_up(host) else { return };
         self.mark(Mark::Fault { kind: "boot", host });
+        self.network.borrow_mut().power_on(host);
         let future = self.common.on_host(host, boot);
         self.spawn(host, future);
     }

@@ -42,6 +42,16 @@ impl Latency {
         Latency::uniform(Duration::from_micros(8), Duration::from_micros(20))
     }
 
+    /// Two virtual machines or containers on one machine.
+    pub fn same_machine() -> Latency {
+        Latency::from_quantiles(&[
+            (0.0, Duration::from_micros(8)),
+            (0.5, Duration::from_micros(25)),
+            (0.99, Duration::from_micros(50)),
+            (1.0, Duration::from_micros(500)),
+        ])
+    }
+
     /// Two hosts in one availability zone.
     pub fn same_zone() -> Latency {
         Latency::from_quantiles(&[
@@ -51,6 +61,30 @@ impl Latency {
             (0.99, Duration::from_micros(900)),
             (0.999, Duration::from_millis(3)),
             (1.0, Duration::from_millis(10)),
+        ])
+    }
+
+    /// Two hosts in different availability zones of a region.
+    pub fn other_zone() -> Latency {
+        Latency::from_quantiles(&[
+            (0.0, Duration::from_micros(300)),
+            (0.5, Duration::from_micros(500)),
+            (0.9, Duration::from_micros(800)),
+            (0.99, Duration::from_micros(1500)),
+            (0.999, Duration::from_millis(4)),
+            (1.0, Duration::from_millis(15)),
+        ])
+    }
+
+    /// Two hosts in different regions of a continent.
+    pub fn other_region() -> Latency {
+        Latency::from_quantiles(&[
+            (0.0, Duration::from_millis(30)),
+            (0.5, Duration::from_millis(35)),
+            (0.9, Duration::from_millis(40)),
+            (0.99, Duration::from_millis(60)),
+            (0.999, Duration::from_millis(120)),
+            (1.0, Duration::from_millis(300)),
         ])
     }
 
@@ -68,6 +102,11 @@ impl Latency {
 
     /// Draws one latency, in nanoseconds.
     pub(crate) fn draw(&self, random: &mut impl Rng) -> u64 {
+        if let [(_, least), .., (_, most)] = self.quantiles[..]
+            && least == most
+        {
+            return least;
+        }
         let probability = f64::from(random.next_u32()) / (f64::from(u32::MAX) + 1.0);
         let upper =
             self.quantiles.iter().position(|(p, _)| *p > probability).unwrap_or(self.quantiles.len() - 1);

@@ -5,12 +5,14 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{ConnectionId, ListenerId};
 use crate::common::hosts::{HostId, Hosts};
 use crate::engine::kernel;
+use crate::net::Keepalive;
 
 /// One end of a connection.
 #[derive(Debug)]
@@ -40,6 +42,18 @@ impl TcpStream {
 
     pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
         kernel::with(|kernel| kernel.network.borrow_mut().address(self.id, self.side))
+    }
+
+    pub(crate) fn set_user_timeout(&self, timeout: Option<Duration>) {
+        kernel::with(|kernel| {
+            kernel.network.borrow_mut().set_user_timeout(kernel, (self.id, self.side), timeout);
+        });
+    }
+
+    pub(crate) fn set_keepalive(&self, keepalive: Option<Keepalive>) {
+        kernel::with(|kernel| {
+            kernel.network.borrow_mut().set_keepalive(kernel, (self.id, self.side), keepalive);
+        });
     }
 }
 
