@@ -11,6 +11,9 @@
 //! | [`task`] | `tokio::task` | tasks that belong to a host and die with it |
 //! | [`rand`] | `rand` | one generator per host |
 //! | [`host`] | – | hosts, their crash and their boot |
+//! | [`disk`] | `tokio::fs` | files that keep what was synced when the power fails, and disks that fail |
+//! | [`cpu`] | – | cores, and work that queues for them |
+//! | [`limits`], [`memory`] | – | open files and memory run out as errors |
 //! | [`mutant`] | – | planted mistakes, switched on by name |
 //! | [`sim`] | – | one simulation: seed in, outcome and fingerprint out |
 //!
@@ -19,9 +22,13 @@
 //! `common` is what every engine needs.
 
 mod common;
+pub mod cpu;
+pub mod disk;
 mod engine;
 pub mod host;
 mod interpose;
+pub mod limits;
+pub mod memory;
 pub mod mutant;
 pub mod net;
 pub mod rand;
