@@ -29,14 +29,20 @@ thread_local! {
     static SIMULATED: Cell<Option<Simulated>> = const { Cell::new(None) };
 }
 
+/// Runs `f` with a simulated clock, starting at zero, and simulated randomness, from `seed`, for this thread's rest.
+pub(crate) fn simulated<R>(seed: u64, f: impl FnOnce() -> R) -> R {
+    enter(seed);
+    f()
+}
+
 /// Makes the clock and the randomness of this thread simulated, starting at zero with entropy from `seed`.
-pub(crate) fn enter(seed: u64) {
+fn enter(seed: u64) {
     SIMULATED.set(Some(Simulated { now_ns: 0, entropy: seed }));
 }
 
 /// Gives this thread the machine's clock and randomness back.
 #[cfg(test)]
-pub(crate) fn leave() {
+fn leave() {
     SIMULATED.set(None);
 }
 

@@ -11,17 +11,31 @@
 //! | [`task`] | `tokio::task` | tasks that belong to a host and die with it |
 //! | [`rand`] | `rand` | one generator per host |
 //! | [`host`] | – | hosts, their crash and their boot |
+//! | [`disk`] | `tokio::fs` | files that keep what was synced when the power fails, and disks that fail |
+//! | [`cpu`] | – | cores, and work that queues for them |
+//! | [`limits`], [`memory`] | – | open files and memory run out as errors |
 //! | [`mutant`] | – | planted mistakes, switched on by name |
 //! | [`sim`] | – | one simulation: seed in, outcome and fingerprint out |
+//!
+//! | [`engines`] | – | what carries all this: our kernel, turmoil, madsim or tokio, and how they differ |
 //!
 //! How it works inside: [`sim`] starts a thread; `interpose` makes the C library's clock and randomness
 //! deterministic on that thread; `engine/kernel` is the executor, the event queue and the network;
 //! `common` is what every engine needs.
 
 mod common;
+pub mod cpu;
+pub mod disk;
 mod engine;
+pub mod engines;
 pub mod host;
+#[cfg(not(madsim))]
 mod interpose;
+#[cfg(madsim)]
+#[path = "interpose_by_madsim.rs"]
+mod interpose;
+pub mod limits;
+pub mod memory;
 pub mod mutant;
 pub mod net;
 pub mod rand;

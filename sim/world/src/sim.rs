@@ -6,15 +6,12 @@ use std::fmt;
 use std::future::Future;
 use std::ops::Range;
 use std::panic::{self, AssertUnwindSafe};
-use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Once, PoisonError};
 use std::time::Duration;
 
-use crate::common::Common;
-use crate::common::hosts::HostId;
-use crate::engine::kernel::{self, Kernel, RunEnd};
-use crate::engine::{self, Engine, World};
+use crate::engine::{self, RunEnd, World};
+use crate::engines::{EngineKind, Unavailable};
 use crate::interpose;
 use crate::net::Latency;
 
@@ -24,6 +21,8 @@ const STACK_BYTES: usize = 32 * 1024 * 1024;
 /// What a simulation starts from. The same configuration and code always give the same run.
 #[derive(Debug, Clone)]
 pub struct Config {
+    /// What carries the simulation.
+    pub engine: EngineKind,
     /// Decides every random choice.
     pub seed: u64,
     /// One-way latency between hosts for which [`crate::net::set_latency`] says nothing else.
@@ -40,6 +39,7 @@ impl Config {
     /// The defaults, with this seed.
     pub fn new(seed: u64) -> Config {
         Config {
+            engine: EngineKind::default(),
             seed,
             latency: Latency::same_zone(),
             mutants: BTreeSet::new(),
@@ -69,18 +69,22 @@ impl Progress {
 pub struct Outcome<T> {
     /// What the main task returned.
     pub result: Result<T, RunError>,
-    /// Rolling hash over every scheduling choice, timer, delivery and fault.
+    /// Rolling hash over every scheduling choice, timer, delivery and fault. On the other engines, over what passed
+    /// their interface: spawns, polls, timers, connections, and bytes read and written.
     pub fingerprint: u128,
     /// Simulated time that passed.
     pub simulated: Duration,
     /// Time that it took on this machine.
     pub wall: Duration,
-    /// Segments and handshake steps that arrived.
+    /// Segments and handshake steps that arrived. On the other engines, reads that gave bytes, connections accepted
+    /// and datagrams received.
     pub messages: u64,
     /// Times that a task was polled.
     pub polls: u64,
     /// Tasks that ended in a panic, the main task excepted.
     pub panics: Vec<TaskPanic>,
+    /// What the run asked for and the engine cannot give, so that it did not happen. Empty on the kernel.
+    pub unsupported: Vec<String>,
     /// The fingerprint at regular distances, to find where two runs part.
     pub checkpoints: Vec<Checkpoint>,
     /// The marks asked for by [`Config::trace`], one line each.
@@ -118,6 +122,10 @@ pub enum RunError {
     MainPanicked(String),
     /// The executable was linked so that our clock is not the one that the standard library reads.
     ClockNotOverridden,
+    /// The build lacks the engine.
+    EngineUnavailable(Unavailable),
+    /// The engine itself broke: the message of its panic, or of the operating system.
+    EngineFailed(String),
     /// The machine gave us no thread.
     NoThread(String),
 }
@@ -130,6 +138,8 @@ impl fmt::Display for RunError {
             RunError::ClockNotOverridden => f.write_str(
                 "clock_gettime is not overridden in this executable: a run would not be deterministic",
             ),
+            RunError::EngineUnavailable(unavailable) => unavailable.fmt(f),
+            RunError::EngineFailed(message) => write!(f, "the engine broke: {message}"),
             RunError::NoThread(message) => write!(f, "cannot start a thread for the simulation: {message}"),
         }
     }
@@ -148,6 +158,9 @@ where
     Fut: Future + Send + 'static,
     Fut::Output: Send + 'static,
 {
+    if let Err(unavailable) = config.engine.check() {
+        return Outcome::without_run(RunError::EngineUnavailable(unavailable));
+    }
     install_panic_hook();
     let started = std::time::Instant::now();
     let thread = std::thread::Builder::new().name(format!("seed {}", config.seed)).stack_size(STACK_BYTES);
@@ -171,6 +184,7 @@ impl<T> Outcome<T> {
             messages: 0,
             polls: 0,
             panics: Vec::new(),
+            unsupported: Vec::new(),
             checkpoints: Vec::new(),
             trace: Vec::new(),
         }
@@ -179,46 +193,61 @@ impl<T> Outcome<T> {
 
 fn run_here<F, Fut>(config: &Config, main: F) -> Outcome<Fut::Output>
 where
-    F: FnOnce() -> Fut,
+    F: FnOnce() -> Fut + Send + 'static,
     Fut: Future + Send + 'static,
     Fut::Output: Send + 'static,
 {
-    interpose::enter(config.seed);
-    if !interpose::is_linked() {
-        return Outcome::without_run(RunError::ClockNotOverridden);
+    match config.engine {
+        EngineKind::Kernel | EngineKind::Turmoil => interpose::simulated(config.seed, || {
+            if !interpose::is_linked() {
+                return Outcome::without_run(RunError::ClockNotOverridden);
+            }
+            run_world(config, main)
+        }),
+        // One brings its own clock and randomness, the other takes the machine's.
+        EngineKind::Madsim | EngineKind::Tokio => run_world(config, main),
     }
-    let common = Rc::new(Common::new(config));
-    let kernel = Kernel::new(config, Rc::clone(&common));
-    engine::install(World { common, engine: Engine::Kernel(kernel) });
+}
+
+fn run_world<F, Fut>(config: &Config, main: F) -> Outcome<Fut::Output>
+where
+    F: FnOnce() -> Fut + Send + 'static,
+    Fut: Future + Send + 'static,
+    Fut::Output: Send + 'static,
+{
+    engine::install(World::new(config));
     let slot = Arc::new(Mutex::new(None));
     let result = Arc::clone(&slot);
-    let future = main();
-    let main = async move {
-        let value = future.await;
+    let main = Box::pin(async move {
+        let value = main().await;
         *result.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
-    };
-    let end = kernel::with(|kernel| {
-        let task = kernel.spawn(HostId::DIRECTOR, Box::pin(main)).expect("the director is up");
-        kernel.run(task)
     });
-    let value = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
-    kernel::with(|kernel| {
-        // Counted before the end of the world: what destructors do there is not part of the run.
-        let now_ns = kernel.now_ns();
-        let (fingerprint, checkpoints, trace) = kernel.fingerprint.borrow_mut().finish(now_ns);
-        let (messages, polls) = (kernel.network.borrow().arrivals(), kernel.polls());
-        let mut panics = std::mem::take(&mut *kernel.common.panics.borrow_mut());
+    engine::with(|world| {
+        let end = world.run(config, main);
+        let value = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let finish = world.finish();
+        let mut panics = std::mem::take(&mut *world.common.panics.borrow_mut());
         let result = match (value, end) {
             (Some(value), _) => Ok(value),
             (None, RunEnd::Deadlock) => Err(RunError::Deadlock),
+            (None, RunEnd::Failed(message)) => Err(RunError::EngineFailed(message)),
             (None, RunEnd::MainEnded) => {
                 Err(RunError::MainPanicked(panics.pop().map(|panic| panic.message).unwrap_or_default()))
             }
         };
-        kernel.tear_down();
-        let simulated = Duration::from_nanos(now_ns);
-        let wall = Duration::ZERO;
-        Outcome { result, fingerprint, simulated, wall, messages, polls, panics, checkpoints, trace }
+        world.tear_down();
+        Outcome {
+            result,
+            fingerprint: finish.fingerprint,
+            simulated: finish.simulated,
+            wall: Duration::ZERO,
+            messages: finish.messages,
+            polls: finish.polls,
+            panics,
+            unsupported: finish.unsupported,
+            checkpoints: finish.checkpoints,
+            trace: finish.trace,
+        }
     })
 }
 
@@ -231,9 +260,9 @@ thread_local! {
 
 /// Runs `f` as a task's code: a panic in it is caught, its text and place are the error.
 pub(crate) fn catch_task_panic<R>(f: impl FnOnce() -> R) -> Result<R, String> {
-    IN_TASK.set(true);
+    let before = IN_TASK.replace(true);
     let result = panic::catch_unwind(AssertUnwindSafe(f));
-    IN_TASK.set(false);
+    IN_TASK.set(before);
     result.map_err(|payload| {
         let text = payload.downcast_ref::<&'static str>().copied();
         let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));

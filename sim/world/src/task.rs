@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker};
 
 use crate::common::hosts::HostId;
 use crate::common::{self, Common};
-use crate::engine::kernel::{self, executor::TaskId};
+use crate::engine::{self, task::TaskRef};
 
 /// Why a task has no result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,7 +67,7 @@ impl<T> Drop for EndGuard<T> {
 /// Waits for a task's result. Dropping it lets the task run on.
 pub struct JoinHandle<T> {
     shared: Arc<Mutex<Shared<T>>>,
-    task: Option<TaskId>,
+    task: Option<TaskRef>,
 }
 
 impl<T> fmt::Debug for JoinHandle<T> {
@@ -79,8 +79,8 @@ impl<T> fmt::Debug for JoinHandle<T> {
 impl<T> JoinHandle<T> {
     /// Drops the task without running it on. A task that aborts itself ends at its next wait.
     pub fn abort(&self) {
-        if let Some(task) = self.task {
-            kernel::try_with(|kernel| kernel.abort(task));
+        if let Some(task) = &self.task {
+            engine::try_with(|world| world.abort(task));
         }
     }
 
@@ -126,7 +126,7 @@ where
         let value = future.await;
         end(&guard.0, Ok(value));
     };
-    let task = kernel::with(|kernel| kernel.spawn(host, Box::pin(task)));
+    let task = engine::with(|world| world.spawn(host, Box::pin(task)));
     JoinHandle { shared, task }
 }
 

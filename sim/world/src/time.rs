@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 pub use std::time::Duration;
 use std::time::SystemTime;
 
-use crate::engine::kernel;
+use crate::engine;
 
 /// A reading of the monotonic clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -17,7 +17,7 @@ pub struct Instant(u64);
 impl Instant {
     /// The clock now.
     pub fn now() -> Instant {
-        Instant(kernel::with(kernel::Kernel::now_ns))
+        Instant(engine::with(engine::World::now_ns))
     }
 
     /// Time since this instant.
@@ -73,7 +73,7 @@ pub fn system_now() -> SystemTime {
 #[derive(Debug)]
 pub struct Sleep {
     deadline: Instant,
-    inner: kernel::sleep::Sleep,
+    inner: engine::sleep::Sleep,
 }
 
 impl Sleep {
@@ -98,7 +98,7 @@ pub fn sleep(duration: Duration) -> Sleep {
 
 /// Waits until an instant; one that has passed is over at once.
 pub fn sleep_until(deadline: Instant) -> Sleep {
-    Sleep { deadline, inner: kernel::sleep::Sleep::until(deadline.0) }
+    Sleep { deadline, inner: engine::sleep::Sleep::until(deadline.0) }
 }
 
 /// The time allowed for a future was over before it completed.

@@ -14,7 +14,10 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use self::hosts::{HostId, Hosts};
+use crate::cpu::Cpus;
+use crate::disk::Disks;
 use crate::engine;
+use crate::limits::Limits;
 use crate::sim::{Config, TaskPanic};
 
 /// A task's future: tasks are `Send` as on tokio, so that the same code can run there.
@@ -25,6 +28,9 @@ pub(crate) struct Common {
     current_host: Cell<HostId>,
     pub(crate) hosts: RefCell<Hosts>,
     pub(crate) panics: RefCell<Vec<TaskPanic>>,
+    pub(crate) disks: RefCell<Disks>,
+    pub(crate) cpus: RefCell<Cpus>,
+    pub(crate) limits: RefCell<Limits>,
     pub(crate) mutants: BTreeSet<String>,
 }
 
@@ -34,6 +40,9 @@ impl Common {
             current_host: Cell::new(HostId::DIRECTOR),
             hosts: RefCell::new(Hosts::new(config.seed)),
             panics: RefCell::default(),
+            disks: RefCell::new(Disks::new(config.seed)),
+            cpus: RefCell::default(),
+            limits: RefCell::default(),
             mutants: config.mutants.clone(),
         }
     }

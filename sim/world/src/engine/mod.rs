@@ -7,9 +7,11 @@
 //! | `foreign` | turmoil, madsim and tokio, and what they share |
 //! | `net`, `sleep`, `task` | what the facade holds: the kernel's, or a foreign engine's |
 
+mod faults;
 pub(crate) mod foreign;
 pub(crate) mod kernel;
 pub(crate) mod net;
+mod resources;
 pub(crate) mod sleep;
 pub(crate) mod task;
 
@@ -19,11 +21,20 @@ use std::time::Duration;
 
 use self::foreign::Foreign;
 use self::kernel::Kernel;
+use self::kernel::fingerprint::Mark;
+use self::sleep::Sleep;
 use crate::common::hosts::HostId;
 use crate::common::{BoxFuture, Common};
 use crate::engines::EngineKind;
-use crate::net::Latency;
 use crate::sim::{Checkpoint, Config};
+
+/// Waits for a moment of true simulated time: for devices and processors, which no host's clock drives.
+pub(crate) type Wait = Sleep;
+
+/// Waits until so many nanoseconds after the start of the simulation.
+pub(crate) fn wait_until(at_ns: u64) -> Wait {
+    Sleep::until(at_ns)
+}
 
 thread_local! {
     /// One simulation to a thread, for the thread's whole life: no state can leak from one run into the next.
@@ -61,6 +72,7 @@ pub(crate) struct Finish {
     pub(crate) trace: Vec<String>,
     pub(crate) messages: u64,
     pub(crate) polls: u64,
+    pub(crate) unsupported: Vec<String>,
 }
 
 /// Something that happened outside the engine: an operation of a disk, work of a processor.
@@ -98,14 +110,16 @@ impl World {
     pub(crate) fn finish(&self) -> Finish {
         let now_ns = self.now_ns();
         let simulated = Duration::from_nanos(now_ns);
-        let (fingerprint, messages, polls) = match &self.engine {
+        let (fingerprint, messages, polls, unsupported) = match &self.engine {
             Engine::Kernel(kernel) => {
-                (&kernel.fingerprint, kernel.network.borrow().arrivals(), kernel.polls())
+                (&kernel.fingerprint, kernel.network.borrow().arrivals(), kernel.polls(), Vec::new())
             }
-            Engine::Foreign(foreign) => (&foreign.fingerprint, foreign.messages(), foreign.polls()),
+            Engine::Foreign(foreign) => {
+                (&foreign.fingerprint, foreign.messages(), foreign.polls(), foreign.unsupported())
+            }
         };
         let (fingerprint, checkpoints, trace) = fingerprint.borrow_mut().finish(now_ns);
-        Finish { simulated, fingerprint, checkpoints, trace, messages, polls }
+        Finish { simulated, fingerprint, checkpoints, trace, messages, polls, unsupported }
     }
 
     /// Drops everything that could run code of tasks.
@@ -116,7 +130,7 @@ impl World {
         }
     }
 
-    /// Time since the start of the simulation, in nanoseconds.
+    /// True time since the start of the run, in nanoseconds.
     pub(crate) fn now_ns(&self) -> u64 {
         match &self.engine {
             Engine::Kernel(kernel) => kernel.now_ns(),
@@ -124,39 +138,11 @@ impl World {
         }
     }
 
-    /// The processes of a host die; its machine goes on.
-    pub(crate) fn kill(&self, host: HostId) {
+    /// Adds to the fingerprint what happened outside the engine.
+    pub(crate) fn note(&self, note: Note<'_>) {
         match &self.engine {
-            Engine::Kernel(kernel) => kernel.kill(host),
-            Engine::Foreign(foreign) => foreign.kill(host),
-        }
-    }
-
-    /// The machine of a host loses power.
-    pub(crate) fn crash(&self, host: HostId) {
-        match &self.engine {
-            Engine::Kernel(kernel) => kernel.crash(host),
-            Engine::Foreign(foreign) => foreign.crash(host),
-        }
-    }
-
-    /// The processes of a host that is down start.
-    pub(crate) fn boot(&self, host: HostId) {
-        match &self.engine {
-            Engine::Kernel(kernel) => kernel.boot(host),
-            Engine::Foreign(foreign) => foreign.boot(host),
-        }
-    }
-
-    /// The latency of both directions of a link, from now on.
-    pub(crate) fn set_latency(&self, a: HostId, b: HostId, latency: &Latency) {
-        match &self.engine {
-            Engine::Kernel(kernel) => {
-                let mut network = kernel.network.borrow_mut();
-                network.set_latency(a, b, latency.clone());
-                network.set_latency(b, a, latency.clone());
-            }
-            Engine::Foreign(foreign) => foreign.set_latency(a, b, latency),
+            Engine::Kernel(kernel) => kernel.mark(Mark::Note(note)),
+            Engine::Foreign(foreign) => foreign.note(note),
         }
     }
 }

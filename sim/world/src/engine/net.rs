@@ -4,11 +4,13 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{Engine, foreign, kernel};
 use crate::common::hosts::HostId;
+use crate::net::Keepalive;
 
 fn is_foreign() -> bool {
     super::with(|world| matches!(world.engine, Engine::Foreign(_)))
@@ -42,6 +44,28 @@ impl TcpStream {
         match self {
             TcpStream::Kernel(stream) => stream.local_addr(),
             TcpStream::Foreign(stream) => Ok(stream.local_addr()),
+        }
+    }
+}
+
+impl TcpStream {
+    pub(crate) fn set_user_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        match self {
+            TcpStream::Kernel(stream) => {
+                stream.set_user_timeout(timeout);
+                Ok(())
+            }
+            TcpStream::Foreign(stream) => stream.set_user_timeout(timeout),
+        }
+    }
+
+    pub(crate) fn set_keepalive(&self, keepalive: Option<Keepalive>) -> io::Result<()> {
+        match self {
+            TcpStream::Kernel(stream) => {
+                stream.set_keepalive(keepalive);
+                Ok(())
+            }
+            TcpStream::Foreign(stream) => stream.set_keepalive(keepalive),
         }
     }
 }
@@ -109,6 +133,14 @@ impl TcpListener {
         kernel::net::TcpListener::bind(port).map(TcpListener::Kernel)
     }
 
+    /// Waits until there is a connection to accept.
+    pub(crate) async fn acceptable(&self) -> io::Result<()> {
+        match self {
+            TcpListener::Kernel(listener) => listener.acceptable().await,
+            TcpListener::Foreign(listener) => listener.acceptable().await,
+        }
+    }
+
     pub(crate) async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
         match self {
             TcpListener::Kernel(listener) => {
@@ -127,6 +159,60 @@ impl TcpListener {
         match self {
             TcpListener::Kernel(listener) => listener.local_addr(),
             TcpListener::Foreign(listener) => listener.local_addr(),
+        }
+    }
+}
+
+/// Sends and receives datagrams.
+#[derive(Debug)]
+pub(crate) enum UdpSocket {
+    Kernel(kernel::net::UdpSocket),
+    Foreign(Box<foreign::net::UdpSocket>),
+}
+
+impl UdpSocket {
+    /// Opens a socket on the current host; port 0 takes a free one.
+    pub(crate) async fn bind(port: u16) -> io::Result<UdpSocket> {
+        if is_foreign() {
+            let socket = foreign::net::UdpSocket::bind(port).await?;
+            return Ok(UdpSocket::Foreign(Box::new(socket)));
+        }
+        kernel::net::UdpSocket::bind(port).map(UdpSocket::Kernel)
+    }
+
+    pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
+        match self {
+            UdpSocket::Kernel(socket) => socket.local_addr(),
+            UdpSocket::Foreign(socket) => Ok(socket.local_addr()),
+        }
+    }
+
+    pub(crate) fn peer_addr(&self) -> io::Result<SocketAddr> {
+        match self {
+            UdpSocket::Kernel(socket) => socket.peer_addr(),
+            UdpSocket::Foreign(socket) => socket.peer_addr(),
+        }
+    }
+
+    /// From now on it sends there, and receives from there only.
+    pub(crate) async fn connect(&self, to: HostId, port: u16) -> io::Result<()> {
+        match self {
+            UdpSocket::Kernel(socket) => socket.connect(to, port),
+            UdpSocket::Foreign(socket) => socket.connect(to, port).await,
+        }
+    }
+
+    pub(crate) async fn send(&self, to: Option<(HostId, u16)>, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            UdpSocket::Kernel(socket) => socket.send(to, bytes),
+            UdpSocket::Foreign(socket) => socket.send(to, bytes).await,
+        }
+    }
+
+    pub(crate) async fn receive(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        match self {
+            UdpSocket::Kernel(socket) => socket.receive(buffer).await,
+            UdpSocket::Foreign(socket) => socket.receive(buffer).await,
         }
     }
 }

@@ -5,7 +5,7 @@
 //! whole again when the last one has been healed. A host's link to itself is never impaired.
 
 use super::Latency;
-use crate::engine::kernel;
+use crate::engine;
 use crate::host::Host;
 
 /// What may be wrong with links.
@@ -58,7 +58,7 @@ pub struct Impaired(u64);
 impl Impaired {
     /// Ends it, and no other that may lie on the same links. Does nothing when it has been healed already.
     pub fn heal(self) {
-        kernel::with(|kernel| kernel.network.borrow_mut().heal(kernel, self.0));
+        engine::with(|world| world.heal(self.0));
     }
 }
 
@@ -74,12 +74,12 @@ pub fn impair_both(a: &[Host], b: &[Host], impairment: Impairment) -> Impaired {
 
 fn begin(from: &[Host], to: &[Host], both: bool, impairment: Impairment) -> Impaired {
     let (from, to) = (from.iter().map(|host| host.0).collect(), to.iter().map(|host| host.0).collect());
-    Impaired(kernel::with(|kernel| kernel.network.borrow_mut().impair(kernel, from, to, both, impairment)))
+    Impaired(engine::with(|world| world.impair(from, to, both, impairment)))
 }
 
 /// Heals every impairment that is going on.
 pub fn heal_all() {
-    kernel::with(|kernel| kernel.network.borrow_mut().heal_all(kernel));
+    engine::with(crate::engine::World::heal_all);
 }
 
 /// Ends every established connection between a host of `a` and a host of `b` as a middlebox does that has lost its
@@ -87,9 +87,5 @@ pub fn heal_all() {
 pub fn reset_connections(a: &[Host], b: &[Host]) -> usize {
     let (a, b): (Vec<_>, Vec<_>) =
         (a.iter().map(|host| host.0).collect(), b.iter().map(|host| host.0).collect());
-    kernel::with(|kernel| {
-        let (count, wakes) = kernel.network.borrow_mut().reset_connections(kernel, &a, &b);
-        wakes.wake_all();
-        count
-    })
+    engine::with(|world| world.reset_connections(&a, &b))
 }

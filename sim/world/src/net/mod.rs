@@ -17,9 +17,14 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::common::{self, Common, hosts::HostId};
-use crate::engine::kernel;
+use crate::engine;
 pub use crate::engine::kernel::net::Latency;
 use crate::host::Host;
+use crate::limits::{self, Descriptor};
+use crate::time;
+
+/// Time that an accept takes that fails at the limit of open files: who tries again at once must not stand still.
+const FAILED_ACCEPT: time::Duration = time::Duration::from_micros(10);
 
 pub use self::impair::{Impaired, Impairment, heal_all, impair, impair_both, reset_connections};
 pub use self::options::Keepalive;
@@ -28,11 +33,7 @@ pub use self::udp::{ToAddress, UdpSocket};
 
 /// Sets the latency of both directions of the link between two hosts, from the next segment on.
 pub fn set_latency(a: Host, b: Host, latency: &Latency) {
-    kernel::with(|kernel| {
-        let mut network = kernel.network.borrow_mut();
-        network.set_latency(a.0, b.0, latency.clone());
-        network.set_latency(b.0, a.0, latency.clone());
-    });
+    engine::with(|world| world.set_latency(a.0, b.0, latency));
 }
 
 fn split(address: &str) -> io::Result<(&str, u16)> {
@@ -64,18 +65,20 @@ fn resolve(host: &str) -> io::Result<HostId> {
 ///
 /// Dropping it closes both halves: the peer reads to the end, or gets a reset if bytes were left unread here.
 #[derive(Debug)]
-pub struct TcpStream(kernel::net::TcpStream);
+pub struct TcpStream(engine::net::TcpStream, #[expect(dead_code, reason = "held")] Descriptor);
 
 impl TcpStream {
     /// Connects from the current host.
     ///
     /// # Errors
     /// `InvalidInput` for what is no address, `NotFound` for an unknown name, `HostUnreachable` for an unknown
-    /// IP address, `ConnectionRefused` when nobody listens there, `TimedOut` when nothing was heard for 127 seconds.
+    /// IP address, `ConnectionRefused` when nobody listens there, `TimedOut` when nothing was heard for 127 seconds,
+    /// `EMFILE` at the limit of open files.
     pub async fn connect(address: &str) -> io::Result<TcpStream> {
         let (host, port) = split(address)?;
         let to = resolve(host)?;
-        kernel::net::TcpStream::connect(to, port).await.map(TcpStream)
+        let descriptor = limits::open()?;
+        Ok(TcpStream(engine::net::TcpStream::connect(to, port).await?, descriptor))
     }
 
     /// The address of the other end.
@@ -98,19 +101,17 @@ impl TcpStream {
     /// `TCP_USER_TIMEOUT`). `None` or zero: the system's default, about a quarter of an hour.
     ///
     /// # Errors
-    /// None today; on other engines those of the operating system.
+    /// `Unsupported` on engines that cannot, those of the operating system on tokio.
     pub fn set_user_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
-        self.0.set_user_timeout(timeout);
-        Ok(())
+        self.0.set_user_timeout(timeout)
     }
 
     /// Probes the connection while nothing is heard; `None`, the default, does not.
     ///
     /// # Errors
-    /// None today; on other engines those of the operating system.
+    /// `Unsupported` on engines that cannot, those of the operating system on tokio.
     pub fn set_keepalive(&self, keepalive: Option<Keepalive>) -> io::Result<()> {
-        self.0.set_keepalive(keepalive);
-        Ok(())
+        self.0.set_keepalive(keepalive)
     }
 }
 
@@ -156,7 +157,7 @@ impl AsyncWrite for TcpStream {
 
 /// Accepts connections on a port of a host.
 #[derive(Debug)]
-pub struct TcpListener(kernel::net::TcpListener);
+pub struct TcpListener(engine::net::TcpListener, #[expect(dead_code, reason = "held")] Descriptor);
 
 impl TcpListener {
     /// Listens on the current host. The host part may be `0.0.0.0`, `localhost` or the host's own name or address;
@@ -164,23 +165,33 @@ impl TcpListener {
     ///
     /// # Errors
     /// `InvalidInput` for what is no address, `AddrInUse` for a taken port, `AddrNotAvailable` for another host's
-    /// address, `NotFound` for an unknown name.
+    /// address, `NotFound` for an unknown name, `EMFILE` at the limit of open files.
     pub async fn bind(address: &str) -> io::Result<TcpListener> {
         let (host, port) = split(address)?;
         let here = common::with(Common::current_host);
         if host != "0.0.0.0" && resolve(host)? != here {
             return Err(io::ErrorKind::AddrNotAvailable.into());
         }
-        kernel::net::TcpListener::bind(port).map(TcpListener)
+        let descriptor = limits::open()?;
+        Ok(TcpListener(engine::net::TcpListener::bind(port).await?, descriptor))
     }
 
     /// The next connection, and the address of its other end.
     ///
     /// # Errors
-    /// `NotConnected` when the listener is gone.
+    /// `NotConnected` when the listener is gone; `EMFILE` at the limit of open files: the connection goes on waiting to
+    /// be accepted, as on Linux.
     pub async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        self.0.acceptable().await?;
+        let descriptor = match limits::open() {
+            Ok(descriptor) => descriptor,
+            Err(error) => {
+                time::sleep(FAILED_ACCEPT).await;
+                return Err(error);
+            }
+        };
         let (stream, peer) = self.0.accept().await?;
-        Ok((TcpStream(stream), peer))
+        Ok((TcpStream(stream, descriptor), peer))
     }
 
     /// Where it listens.

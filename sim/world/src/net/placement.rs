@@ -15,7 +15,7 @@
 //! "instance network bandwidth": 10 Gbit/s within a placement group, 5 Gbit/s outside).
 
 use super::Latency;
-use crate::engine::kernel;
+use crate::engine;
 use crate::host::Host;
 
 /// Where a host stands. Names mean nothing but equal or not equal.
@@ -95,17 +95,13 @@ impl LinkProfile {
 
 /// Sets both directions of the link between two hosts, from the next segment on, whatever their placement.
 pub fn set_link(a: Host, b: Host, profile: &LinkProfile) {
-    kernel::with(|kernel| {
-        let mut network = kernel.network.borrow_mut();
-        network.set_link(a.0, b.0, profile);
-        network.set_link(b.0, a.0, profile);
-    });
+    engine::with(|world| world.set_link(a.0, b.0, profile));
 }
 
 impl Host {
     /// Says where the host stands: its links to other placed hosts become what their distance makes them, from the
     /// next segment on. Links set by [`set_link`] or [`super::set_latency`] stay as they are.
     pub fn place(self, placement: Placement) {
-        kernel::with(|kernel| kernel.network.borrow_mut().place(self.0, placement));
+        engine::with(|world| world.place(self.0, placement));
     }
 }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use super::{resolve, split};
 use crate::common::{self, Common};
-use crate::engine::kernel;
+use crate::engine;
 
 /// What names a port of a host: `"host:port"`, or a socket address.
 pub trait ToAddress {
@@ -50,7 +50,7 @@ impl<A: ToAddress + ?Sized> ToAddress for &A {
 /// length and 768 bytes) full is dropped, as is one that finds more than 1 MiB queued before a link. There is no
 /// broadcast and no multicast.
 #[derive(Debug)]
-pub struct UdpSocket(kernel::net::UdpSocket);
+pub struct UdpSocket(engine::net::UdpSocket);
 
 impl UdpSocket {
     /// Opens a socket on the current host. The host part may be `0.0.0.0`, `localhost` or the host's own name or
@@ -65,7 +65,7 @@ impl UdpSocket {
         if host != "0.0.0.0" && resolve(host)? != here {
             return Err(io::ErrorKind::AddrNotAvailable.into());
         }
-        kernel::net::UdpSocket::bind(port).map(UdpSocket)
+        engine::net::UdpSocket::bind(port).await.map(UdpSocket)
     }
 
     /// The address of this socket.
@@ -91,7 +91,7 @@ impl UdpSocket {
     /// As [`ToAddress::to_address`].
     pub async fn connect(&self, target: impl ToAddress) -> io::Result<()> {
         let target = target.to_address()?;
-        self.0.connect(resolve(&target.ip().to_string())?, target.port())
+        self.0.connect(resolve(&target.ip().to_string())?, target.port()).await
     }
 
     /// Sends a datagram to where the socket is connected to; returns its length.
@@ -100,7 +100,7 @@ impl UdpSocket {
     /// `EDESTADDRREQ` when it is not connected, `EMSGSIZE` for more than 65 507 bytes, `ConnectionRefused` when an
     /// earlier one found nobody.
     pub async fn send(&self, datagram: &[u8]) -> io::Result<usize> {
-        self.0.send(None, datagram)
+        self.0.send(None, datagram).await
     }
 
     /// Sends a datagram; returns its length.
@@ -109,7 +109,7 @@ impl UdpSocket {
     /// As [`ToAddress::to_address`] and [`UdpSocket::send`].
     pub async fn send_to(&self, datagram: &[u8], target: impl ToAddress) -> io::Result<usize> {
         let target = target.to_address()?;
-        self.0.send(Some((resolve(&target.ip().to_string())?, target.port())), datagram)
+        self.0.send(Some((resolve(&target.ip().to_string())?, target.port())), datagram).await
     }
 
     /// Waits for a datagram; returns how much of it went into the buffer. What does not fit is lost.

@@ -4,13 +4,15 @@
 //! | --- | --- |
 //! | `task` | tasks: what an engine polls, and what a crash or an abort takes away |
 //! | `sleep` | waiting for a moment |
-//! | `net` | streams and listeners |
+//! | `net` | streams, listeners and datagrams |
+//! | `links` | which links are impaired, and how |
 //! | `turmoil`, `madsim`, `tokio` | one engine each: how it starts, keeps time, and treats hosts |
 //!
 //! An engine polls our tasks wherever it likes; around every poll the current host, the clocks and the observation of
 //! the run are kept here, so that all of `common` works alike on every engine. What the facade sees goes into the
 //! fingerprint: spawns, polls, timers, connections and every byte read or written, in the order in which it happened.
 
+mod links;
 #[cfg(madsim)]
 mod madsim;
 pub(crate) mod net;
@@ -21,11 +23,14 @@ mod turmoil;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
+use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::{Poll, Waker};
 
 #[cfg(madsim)]
 use self::madsim::Madsim;
+use self::links::{Link, Links};
 use self::task::{Hosted, Task};
 use self::tokio::Tokio;
 use self::turmoil::Turmoil;
@@ -35,7 +40,6 @@ use crate::common::hosts::HostId;
 use crate::common::{BoxFuture, Common};
 use crate::engines::EngineKind;
 use crate::interpose;
-use crate::net::Latency;
 use crate::sim::{Config, Progress};
 
 /// What a foreign engine does for its world.
@@ -57,12 +61,20 @@ trait Native {
     /// A host that was down, or is new, comes up.
     fn host_up(&self, host: HostId, name: &str);
 
-    /// The machine of a host loses power; its tasks are gone, if they may be dropped anywhere.
-    fn host_down(&self, host: HostId);
+    /// A host goes down; its tasks are gone, if they may be dropped anywhere. Does its machine go on?
+    fn host_down(&self, host: HostId, machine_goes_on: bool);
 
-    /// Sets the latency of a link; false if the engine cannot.
-    fn set_latency(&self, a: HostId, b: HostId, latency: &Latency) -> bool;
+    /// Changes what a link does in one direction.
+    fn set_link(&self, from: HostId, to: HostId, before: &Link, after: &Link) -> Result<(), Cannot>;
+
+    /// Are all hosts that were added known to the engine?
+    fn is_settled(&self) -> bool {
+        true
+    }
 }
+
+/// What an engine cannot do, in words that complete "the engine cannot give …".
+type Cannot = &'static str;
 
 enum AnyNative {
     Turmoil(Turmoil),
@@ -80,7 +92,9 @@ pub(crate) struct Foreign {
     seen_ns: Cell<u64>,
     /// The main task has ended: nothing runs, starts or counts any more.
     closing: Cell<bool>,
+    /// Number of the main task, and who waits for its end.
     main: Cell<u64>,
+    main_waiter: RefCell<Option<Waker>>,
     /// The host whose task is being polled.
     polling: Cell<Option<HostId>>,
     polls: Cell<u64>,
@@ -91,6 +105,7 @@ pub(crate) struct Foreign {
     sockets: Cell<usize>,
     next_number: Cell<u64>,
     tasks: RefCell<BTreeMap<u64, Arc<Task>>>,
+    links: RefCell<Links>,
     progress: Progress,
     unsupported: RefCell<BTreeSet<&'static str>>,
     pub(super) fingerprint: RefCell<Fingerprint>,
@@ -131,6 +146,7 @@ impl Foreign {
             seen_ns: Cell::new(0),
             closing: Cell::new(false),
             main: Cell::new(u64::MAX),
+            main_waiter: RefCell::default(),
             polling: Cell::new(None),
             polls: Cell::new(0),
             messages: Cell::new(0),
@@ -138,6 +154,7 @@ impl Foreign {
             sockets: Cell::new(0),
             next_number: Cell::new(0),
             tasks: RefCell::default(),
+            links: RefCell::default(),
             progress: config.progress.clone(),
             unsupported: RefCell::default(),
             fingerprint: RefCell::new(Fingerprint::new(config.trace.clone())),
@@ -158,6 +175,18 @@ impl Foreign {
         let (task, hosted) = self.new_task(HostId::DIRECTOR, main);
         self.main.set(task.number);
         self.native().run(self, config, hosted)
+    }
+
+    /// Waits until the main task has ended.
+    async fn main_ended(&self) {
+        poll_fn(|context| {
+            if self.closing.get() {
+                return Poll::Ready(());
+            }
+            *self.main_waiter.borrow_mut() = Some(context.waker().clone());
+            Poll::Pending
+        })
+        .await;
     }
 
     pub(super) fn polls(&self) -> u64 {
@@ -219,14 +248,28 @@ impl Foreign {
         number
     }
 
+    /// Notes that the run asked for something that the engine cannot give.
+    pub(super) fn cannot(&self, what: Cannot) {
+        self.unsupported.borrow_mut().insert(what);
+    }
+
     /// The machine of a host loses power.
     pub(super) fn crash(&self, host: HostId) {
+        self.down(host, "crash", false);
+    }
+
+    /// The processes of a host die; its machine goes on.
+    pub(super) fn kill(&self, host: HostId) {
+        self.down(host, "kill", true);
+    }
+
+    fn down(&self, host: HostId, kind: &'static str, machine_goes_on: bool) {
         if !self.common.hosts.borrow_mut().set_down(host) {
             return;
         }
-        self.note_number("crash", host, 0);
+        self.note_number(kind, host, 0);
         self.end_tasks_of(host);
-        self.native().host_down(host);
+        self.native().host_down(host, machine_goes_on);
     }
 
     /// The processes of a host that is down start.
@@ -237,12 +280,6 @@ impl Foreign {
         self.native().host_up(host, &name);
         let future = self.common.on_host(host, boot);
         self.spawn(host, future);
-    }
-
-    pub(super) fn set_latency(&self, a: HostId, b: HostId, latency: &Latency) {
-        if !self.native().set_latency(a, b, latency) {
-            self.unsupported.borrow_mut().insert("the latency of a single link");
-        }
     }
 
     /// Drops everything that could run code of tasks.

@@ -110,6 +110,10 @@ impl Foreign {
         let pending = self.poll_future(task, &mut future, context);
         let mut state = task.lock();
         state.future = Some(future);
+        if !pending {
+            // The engine sees by itself that it has ended.
+            state.waker = None;
+        }
         if pending && state.stage == Stage::Polling {
             state.stage = Stage::Waiting;
             return Poll::Pending;
@@ -145,6 +149,9 @@ impl Foreign {
             // The last look at the clock of the run.
             self.now_ns();
             self.closing.set(true);
+            if let Some(waiter) = self.main_waiter.borrow_mut().take() {
+                waiter.wake();
+            }
         }
         let dropped = self.common.on_host(task.host, || catch_task_panic(|| drop(future)));
         if let Err(message) = dropped {

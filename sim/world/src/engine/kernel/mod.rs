@@ -28,7 +28,7 @@ use self::events::{Event, Events, TimerId};
 use self::executor::{PollEnd, TaskId, Tasks};
 use self::fingerprint::{Fingerprint, Mark};
 use self::net::Network;
-use super::Engine;
+use super::{Engine, RunEnd};
 use crate::common::hosts::HostId;
 use crate::common::{BoxFuture, Common, generator};
 use crate::interpose;
@@ -48,30 +48,24 @@ pub(crate) struct Kernel {
     pub(crate) fingerprint: RefCell<Fingerprint>,
 }
 
-/// How the run loop ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum RunEnd {
-    /// The main task completed or ended in a panic.
-    MainEnded,
-    /// Nothing is ready and nothing is scheduled: no task can ever run again.
-    Deadlock,
-}
-
 /// Runs `f` on this thread's kernel, if there is one.
 pub(crate) fn try_with<R>(f: impl FnOnce(&Kernel) -> R) -> Option<R> {
     super::try_with(|world| match &world.engine {
-        Engine::Kernel(kernel) => f(kernel),
+        Engine::Kernel(kernel) => Some(f(kernel)),
+        Engine::Foreign(_) => None,
     })
+    .flatten()
 }
 
 /// Runs `f` on this thread's kernel.
 ///
 /// # Panics
-/// When no simulation runs on this thread: `world` was called from outside.
+/// When no simulation runs on this thread, or on another engine: `world` was called from outside.
 #[track_caller]
 pub(crate) fn with<R>(f: impl FnOnce(&Kernel) -> R) -> R {
     super::with(|world| match &world.engine {
         Engine::Kernel(kernel) => f(kernel),
+        Engine::Foreign(_) => panic!("what belongs to the kernel was used on another engine"),
     })
 }
 

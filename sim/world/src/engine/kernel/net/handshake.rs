@@ -75,6 +75,17 @@ impl Network {
         }
     }
 
+    pub(crate) fn poll_acceptable(&mut self, id: ListenerId, waker: &Waker) -> Poll<io::Result<()>> {
+        let Some(listener) = self.listener(id) else {
+            return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
+        };
+        if listener.queue.is_empty() {
+            store(&mut listener.acceptor, waker);
+            return Poll::Pending;
+        }
+        Poll::Ready(Ok(()))
+    }
+
     /// Ends a listener; connections that nobody has accepted are reset.
     pub(crate) fn close_listener(&mut self, kernel: &Kernel, id: ListenerId) {
         if self.listener(id).is_none() {

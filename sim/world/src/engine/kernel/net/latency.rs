@@ -100,6 +100,31 @@ impl Latency {
         ])
     }
 
+    /// The least, for engines that know ranges only.
+    pub(crate) fn least(&self) -> Duration {
+        Duration::from_nanos(self.quantiles[0].1)
+    }
+
+    /// The greatest.
+    pub(crate) fn most(&self) -> Duration {
+        Duration::from_nanos(self.quantiles[self.quantiles.len() - 1].1)
+    }
+
+    /// The mean.
+    pub(crate) fn mean(&self) -> Duration {
+        let parts = self.quantiles.windows(2);
+        let mean_ns: f64 =
+            parts.map(|pair| (pair[1].0 - pair[0].0) * (pair[0].1 as f64 + pair[1].1 as f64) / 2.0).sum();
+        Duration::from_nanos(mean_ns as u64)
+    }
+
+    /// Half are below.
+    pub(crate) fn median(&self) -> Duration {
+        let upper = self.quantiles.iter().position(|(p, _)| *p >= 0.5).unwrap_or(self.quantiles.len() - 1);
+        let ((p0, low), (p1, high)) = (self.quantiles[upper - 1], self.quantiles[upper]);
+        Duration::from_nanos(low + ((high - low) as f64 * ((0.5 - p0) / (p1 - p0))) as u64)
+    }
+
     /// Draws one latency, in nanoseconds.
     pub(crate) fn draw(&self, random: &mut impl Rng) -> u64 {
         if let [(_, least), .., (_, most)] = self.quantiles[..]

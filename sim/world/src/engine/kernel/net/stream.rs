@@ -126,6 +126,14 @@ impl TcpListener {
         Ok(TcpListener { id })
     }
 
+    /// Waits until there is a connection to accept.
+    pub(crate) async fn acceptable(&self) -> io::Result<()> {
+        poll_fn(|context| {
+            kernel::with(|kernel| kernel.network.borrow_mut().poll_acceptable(self.id, context.waker()))
+        })
+        .await
+    }
+
     pub(crate) async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
         let id = poll_fn(|context| {
             kernel::with(|kernel| kernel.network.borrow_mut().poll_accept(self.id, context.waker()))

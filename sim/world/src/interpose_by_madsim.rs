@@ -1,0 +1,38 @@
+//! What `interpose` does, in builds with `--cfg madsim`.
+//!
+//! madsim overrides the same functions of the C library, so ours are left out of such a build, and its own are
+//! borrowed: they are in force for what runs inside a madsim runtime. There, its clock is moved along with ours, and
+//! randomness comes from its generator, seeded by our seed. Two differences remain: the standard library's wall clock
+//! starts in 2022 at a moment of madsim's choice, and hash maps iterate in another, still reproducible, order than in
+//! builds without madsim. So a run is the same every time in such builds, but need not be the same as in others.
+
+use std::cell::Cell;
+use std::time::Duration;
+
+use madsim::runtime::Runtime;
+use madsim::time::TimeHandle;
+
+/// What the wall clock shows at the start of every simulation: 2026-01-01T00:00:00Z, in seconds since 1970.
+pub(crate) const EPOCH_S: u64 = 1_767_225_600;
+
+thread_local! {
+    static NOW_NS: Cell<u64> = const { Cell::new(0) };
+}
+
+/// Runs `f` with a simulated clock, starting at zero, and simulated randomness, from `seed`.
+pub(crate) fn simulated<R>(seed: u64, f: impl FnOnce() -> R) -> R {
+    Runtime::with_seed_and_config(seed, madsim::Config::default()).block_on(async { f() })
+}
+
+/// Moves the simulated clock of this thread.
+pub(crate) fn set_now(now_ns: u64) {
+    let passed_ns = now_ns.saturating_sub(NOW_NS.replace(now_ns));
+    if passed_ns > 0 {
+        madsim::time::advance(Duration::from_nanos(passed_ns));
+    }
+}
+
+/// Are the overrides in force?
+pub(crate) fn is_linked() -> bool {
+    TimeHandle::try_current().is_some()
+}
