@@ -29,7 +29,7 @@ impl Feature {
     /// What an engine makes of it.
     pub fn on(&self, engine: EngineKind) -> Support {
         match engine {
-            EngineKind::Kernel => Support::Full,
+            EngineKind::Kernel => Full,
             EngineKind::Turmoil => self.turmoil,
             EngineKind::Madsim => self.madsim,
             EngineKind::Tokio => self.tokio,

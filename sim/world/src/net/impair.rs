@@ -79,7 +79,7 @@ fn begin(from: &[Host], to: &[Host], both: bool, impairment: Impairment) -> Impa
 
 /// Heals every impairment that is going on.
 pub fn heal_all() {
-    engine::with(crate::engine::World::heal_all);
+    engine::with(engine::World::heal_all);
 }
 
 /// Ends every established connection between a host of `a` and a host of `b` as a middlebox does that has lost its

@@ -24,7 +24,7 @@ use crate::limits::{self, Descriptor};
 use crate::time;
 
 /// Time that an accept takes that fails at the limit of open files: who tries again at once must not stand still.
-const FAILED_ACCEPT: time::Duration = time::Duration::from_micros(10);
+const FAILED_ACCEPT: Duration = Duration::from_micros(10);
 
 pub use self::impair::{Impaired, Impairment, heal_all, impair, impair_both, reset_connections};
 pub use self::options::Keepalive;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::Foreign;
 use crate::common::Common;
+#[cfg(madsim)]
 use crate::engines::EngineKind;
 
 /// Engines' timers need not reach further: a longer wait takes several.
