@@ -178,7 +178,8 @@ impl Cpus {
 /// Takes a core of the current host for as long as `duration` takes at full speed; waits for one first if all are taken.
 /// Dropping the future gives up the place in the queue or the core.
 ///
-/// As with all futures, nothing happens before it is first polled.
+/// As with all futures, nothing happens before it is first polled; one that is polled no more and not dropped keeps its
+/// core.
 pub fn work(duration: Duration) -> Work {
     Work { duration, host: HostId::DIRECTOR, number: None, wait: None }
 }

@@ -95,6 +95,10 @@ fn a_change_of_speed_reaches_work_under_way() {
         ends.sort();
         assert_eq!(ends, [MS * 16, MS * 56]);
         assert_eq!(cpu::usage(machine).busy, MS * 56);
+        let third = work_on(machine, MS * 10);
+        time::sleep(MS * 20).await;
+        machine.set_speed(5.0);
+        assert_eq!(third.await, Ok(MS * 77), "half of it was left");
     });
 }
 

@@ -222,7 +222,25 @@ fn a_failed_sync_is_reported_once_to_each_and_its_bytes_are_lost() {
         machine.boot();
         let bytes = on(machine, async { disk::read("/table").await.expect("reads") }).await;
         assert_eq!((bytes[0], bytes[9]), (4, 5));
-        assert_eq!(machine.disk().stats().sync_errors, 2);
+        on(machine, async {
+            let file = File::options().write(true).open("/table").await.expect("opens");
+            file.write_all_at(&[6; 4096], 0).await.expect("writes");
+            host::current().disk().fail_syncs(1);
+            file.sync_all().await.expect_err("fails");
+            file.write_all_at(&[7], 9).await.expect("makes the whole page dirty again");
+            let during = async {
+                time::sleep(Duration::from_micros(1)).await;
+                file.write_all_at(&[8], 10).await.expect("writes while the device works");
+            };
+            let (synced, ()) = tokio::join!(file.sync_all(), during);
+            synced.expect("syncs");
+        })
+        .await;
+        machine.crash();
+        machine.boot();
+        let bytes = on(machine, async { disk::read("/table").await.expect("reads") }).await;
+        assert_eq!((bytes[0], bytes[9]), (6, 7), "the page goes to the device as a whole");
+        assert_eq!(machine.disk().stats().sync_errors, 3);
     });
 }
 
@@ -453,6 +471,35 @@ fn torn_and_lost_writes_are_seen_over_the_seeds() {
         assert!(stats.writes_torn == 1 || new == 0 || new == 8);
     }
     assert!(seen.iter().all(|count| *count >= 20), "old, new, torn, counted as torn: {seen:?}");
+}
+
+/// A log that is emptied and used again: what is written then must not stand before the rest of the old log.
+#[test]
+fn nothing_written_after_a_cut_survives_without_the_cut() {
+    let mut seen = [0; 3];
+    for seed in 0..200 {
+        let outcome = simulate_with(seed, || async {
+            let machine = host::add("machine", || async {});
+            on(machine, async {
+                disk::write("/log", [1; 6000]).await.expect("writes");
+                File::open("/log").await.expect("opens").sync_all().await.expect("syncs");
+                disk::sync_dir("/").await.expect("syncs");
+                disk::write("/log", [2; 100]).await.expect("empties and writes");
+            })
+            .await;
+            machine.crash();
+            machine.boot();
+            on(machine, async { disk::read("/log").await.expect("is there") }).await
+        });
+        let bytes = outcome.result.expect("ends");
+        match bytes.len() {
+            6000 => assert!(bytes.iter().all(|byte| *byte == 1), "the old log, whole"),
+            100 => assert!(bytes.iter().all(|byte| *byte != 1), "nothing of the old log"),
+            len => assert_eq!(len, 0, "cut and not lengthened yet"),
+        }
+        seen[usize::from(bytes.len() < 6000) + usize::from(bytes.is_empty())] += 1;
+    }
+    assert!(seen.iter().all(|count| *count >= 10), "{seen:?}");
 }
 
 #[test]

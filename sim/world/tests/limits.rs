@@ -105,7 +105,8 @@ fn a_crash_frees_everything() {
             let _held = (memory::reserve(700).expect("fits"), File::create("/f").await.expect("opens"));
             time::sleep(Duration::from_secs(10)).await;
         });
-        (machine.set_memory_limit(Some(1000)), machine.set_open_files_limit(Some(1)));
+        machine.set_memory_limit(Some(1000));
+        machine.set_open_files_limit(Some(1));
         time::sleep(Duration::from_secs(1)).await;
         assert_eq!((memory::used(machine), limits::open_files(machine)), (700, 1));
         machine.crash();

@@ -33,13 +33,26 @@
 //!
 //! # Why not `turmoil-fs`
 //!
-//! We looked at `turmoil-fs` 0.1.0. It knows pending from synced data and tears writes, as we do, but a crash only ever
-//! loses names and keeps prefixes of single writes, so reordered survivals are never met; `fsync` never fails; its files
-//! are paths, not inodes, so a handle does not follow a rename and a removed file's does not outlive its name; a crash
-//! leaves handles usable; latencies are drawn independently, so load never queues. Every read and every length walks the
-//! list of all pending operations of the host. Its randomness (`SmallRng`, and an exponential distribution computed with
-//! the platform's `ln`) may differ between machines, and its waits need tokio's timer. What we need of it would have been
-//! rewritten; the tables of the standard library's open options and errors are the same by nature.
+//! We looked at `turmoil-fs` 0.1.0 and did not take it. It knows pending from synced data and tears writes, as we do, but
+//! a crash keeps no unsynced name and of each write only a first part, so survival out of order is never met; `fsync`
+//! never fails; files are paths, not inodes: once a rename is synced, writes through a handle opened before go nowhere,
+//! and a removed file reads as empty to who has it open; a handle of before the crash goes on working; each latency is
+//! drawn by itself, so load never queues. Every read and every length walks the list of all pending operations of the
+//! host. Its randomness (`SmallRng`, and an exponential distribution that needs the platform's `ln`) is not promised to
+//! be the same on every machine, and its waits need tokio's timer. Nothing that we need would have been left as it is.
+//!
+//! # Where what is
+//!
+//! | file | holds |
+//! | --- | --- |
+//! | `file` | the facade's types: open options, open files |
+//! | `control` | the facade's disk, to configure and to break |
+//! | `simulated` | open files and paths of processes, on the simulated disks |
+//! | `volume` | one host's disk: operations, background write-back, power loss |
+//! | `tree`, `names` | files, directories, and which names the device knows |
+//! | `content` | the bytes of a file, and which of them the device has |
+//! | `device` | how long the device takes, and its queue |
+//! | `durability`, `faults` | what a disk promises, what is wrong with it, what it has done |
 
 mod content;
 mod control;
