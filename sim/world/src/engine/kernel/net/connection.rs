@@ -25,14 +25,6 @@ pub(super) enum Payload {
 }
 
 impl Payload {
-    pub(super) fn kind(&self) -> &'static str {
-        match self {
-            Payload::Handshake => "handshake",
-            Payload::Data(_) => "data",
-            Payload::Fin => "fin",
-        }
-    }
-
     pub(super) fn bytes(&self) -> &[u8] {
         match self {
             Payload::Data(bytes) => bytes,
@@ -272,11 +264,9 @@ impl Connection {
     ///
     /// The error that ended the connection is reported once, by the first call that meets it; then it is `EPIPE`.
     pub(super) fn writable(&mut self, side: usize, wanted: usize, waker: &Waker) -> Poll<io::Result<usize>> {
-        let (end, fin_received) = (&mut self.ends[side], self.pipes[1 - side].fin_received);
         let pipe = &mut self.pipes[side];
-        if end.error != 0 || pipe.fin_sent {
-            let known = std::mem::replace(&mut end.reported, true) || end.error == 0 || fin_received;
-            return Poll::Ready(Err(os_error(if known { libc::EPIPE } else { end.error })));
+        if self.ends[side].error != 0 || pipe.fin_sent {
+            return Poll::Ready(Err(self.write_error(side)));
         }
         match pipe.free_window().min(wanted) {
             0 if wanted > 0 => {
@@ -285,6 +275,13 @@ impl Connection {
             }
             count => Poll::Ready(Ok(count)),
         }
+    }
+
+    #[cold]
+    fn write_error(&mut self, side: usize) -> io::Error {
+        let (end, fin_received) = (&mut self.ends[side], self.pipes[1 - side].fin_received);
+        let known = std::mem::replace(&mut end.reported, true) || end.error == 0 || fin_received;
+        os_error(if known { libc::EPIPE } else { end.error })
     }
 
     /// Is there something to read for `side`? An error or the end of the stream counts.

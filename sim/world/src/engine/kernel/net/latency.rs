@@ -10,8 +10,18 @@ use rand::Rng;
 /// last bits differ between C libraries and would break replay on another machine.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Latency {
-    /// (probability in 0..=1, nanoseconds), both ascending; the first at 0, the last at 1.
-    quantiles: Vec<(f64, u64)>,
+    /// From one quantile to the next, ascending; the first begins at 0.
+    pieces: Vec<Piece>,
+}
+
+/// Draws of 32 bits that lie below `below` and in no earlier piece.
+#[derive(Debug, Clone, PartialEq)]
+struct Piece {
+    from: u64,
+    below: u64,
+    /// The latency at `from`, in nanoseconds, and how much each further step adds.
+    least_ns: u64,
+    step_ns: f64,
 }
 
 impl Latency {
@@ -34,7 +44,14 @@ impl Latency {
         assert!(quantiles.len() >= 2 && ends == Some((0.0, 1.0)), "quantiles run from 0 to 1: {quantiles:?}");
         let ascending = quantiles.windows(2).all(|pair| pair[0].0 < pair[1].0 && pair[0].1 <= pair[1].1);
         assert!(ascending, "quantiles ascend: {quantiles:?}");
-        Latency { quantiles: quantiles.iter().map(|(p, latency)| (*p, latency.as_nanos() as u64)).collect() }
+        let draw = |probability: f64| (probability * (1_u64 << 32) as f64) as u64;
+        let piece = |pair: &[(f64, Duration)]| {
+            let (from, below) = (draw(pair[0].0), draw(pair[1].0));
+            let (least_ns, most_ns) = (pair[0].1.as_nanos() as u64, pair[1].1.as_nanos() as u64);
+            let step_ns = (most_ns - least_ns) as f64 / below.abs_diff(from).max(1) as f64;
+            Piece { from, below, least_ns, step_ns }
+        };
+        Latency { pieces: quantiles.windows(2).map(piece).collect() }
     }
 
     /// Two processes on one host.
@@ -127,16 +144,10 @@ impl Latency {
 
     /// Draws one latency, in nanoseconds.
     pub(crate) fn draw(&self, random: &mut impl Rng) -> u64 {
-        if let [(_, least), .., (_, most)] = self.quantiles[..]
-            && least == most
-        {
-            return least;
-        }
-        let probability = f64::from(random.next_u32()) / (f64::from(u32::MAX) + 1.0);
-        let upper =
-            self.quantiles.iter().position(|(p, _)| *p > probability).unwrap_or(self.quantiles.len() - 1);
-        let ((p0, low), (p1, high)) = (self.quantiles[upper - 1], self.quantiles[upper]);
-        low + ((high - low) as f64 * ((probability - p0) / (p1 - p0))) as u64
+        let drawn = u64::from(random.next_u32());
+        // The last piece ends above every draw.
+        let piece = self.pieces.iter().find(|piece| drawn < piece.below);
+        piece.map_or(0, |piece| piece.least_ns + ((drawn - piece.from) as f64 * piece.step_ns) as u64)
     }
 }
 

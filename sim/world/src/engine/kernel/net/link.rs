@@ -48,6 +48,8 @@ struct Link {
     explicit: bool,
     /// What its impairments make of it; see [`Shapes`].
     shape: u32,
+    /// Takes time and does nothing else: the profile is plain, and nothing impairs it.
+    plain: bool,
     /// Until then it is busy with what was sent before.
     busy_until_ns: u64,
     /// The latest arrival of a datagram that was not overtaken.
@@ -108,6 +110,7 @@ impl Links {
                     profile,
                     explicit: false,
                     shape: Shapes::NONE,
+                    plain: self.profiles[profile as usize].plain,
                     busy_until_ns: 0,
                     last_datagram_ns: 0,
                 });
@@ -146,15 +149,30 @@ impl Links {
         for id in 0..self.links.len() {
             let Link { from, to, explicit, .. } = self.links[id];
             if !explicit && (from == host || to == host) {
-                self.links[id].profile = self.placed_profile(from, to);
+                let profile = self.placed_profile(from, to);
+                self.change(id, |link| link.profile = profile);
             }
         }
     }
 
     pub(super) fn set_profile(&mut self, from: HostId, to: HostId, given: LinkProfile) {
         let (id, profile) = (self.between(from, to) as usize, self.intern(given));
-        self.links[id].profile = profile;
-        self.links[id].explicit = true;
+        self.change(id, |link| {
+            link.profile = profile;
+            link.explicit = true;
+        });
+    }
+
+    fn change(&mut self, id: usize, change: impl FnOnce(&mut Link)) {
+        let link = &mut self.links[id];
+        change(link);
+        link.plain = link.shape == Shapes::NONE && self.profiles[link.profile as usize].plain;
+    }
+
+    /// Takes the link time and does nothing else?
+    #[inline]
+    pub(super) fn is_plain(&self, id: LinkId) -> bool {
+        self.links[id as usize].plain
     }
 
     pub(super) fn set_latency(&mut self, from: HostId, to: HostId, latency: Latency) {
@@ -164,11 +182,12 @@ impl Links {
     }
 
     /// Sends a segment of so many bytes: when it arrives, `None` if it is lost.
+    #[inline]
     pub(super) fn pass(&mut self, id: LinkId, bytes: usize, now_ns: u64) -> Option<u64> {
         let link = &self.links[id as usize];
-        let profile = &self.profiles[link.profile as usize];
-        if profile.plain && link.shape == Shapes::NONE {
-            return Some(now_ns + profile.given.latency.draw(&mut self.random));
+        if link.plain {
+            let latency = &self.profiles[link.profile as usize].given.latency;
+            return Some(now_ns + latency.draw(&mut self.random));
         }
         self.pass_shaped(id, bytes, now_ns).map(|(at_ns, _)| at_ns)
     }
@@ -258,12 +277,14 @@ impl Links {
     }
 
     /// How many bytes of a stream go into one segment.
+    #[inline]
     pub(super) fn segment_limit(&self, id: LinkId) -> usize {
+        if self.is_plain(id) { usize::MAX } else { self.limit_of_impaired(id) }
+    }
+
+    fn limit_of_impaired(&self, id: LinkId) -> usize {
         let link = &self.links[id as usize];
         let profile = &self.profiles[link.profile as usize];
-        if profile.plain && link.shape == Shapes::NONE {
-            return usize::MAX;
-        }
         let shape = self.shapes.get(link.shape);
         let rate = narrower(profile.given.bandwidth, shape.bandwidth);
         let losses = shape.loss.iter().chain([&profile.loss]);
@@ -308,7 +329,7 @@ impl Links {
             let id = self.between(from, to);
             let before = self.gate(id);
             let shape = change(&mut self.shapes, self.links[id as usize].shape);
-            self.links[id as usize].shape = shape;
+            self.change(id as usize, |link| link.shape = shape);
             changed.push((id, before, self.gate(id)));
         }
         changed

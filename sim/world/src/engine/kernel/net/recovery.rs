@@ -316,11 +316,11 @@ impl Network {
         }
     }
 
-    /// Sends again what was sent before something that has arrived, and has not arrived itself.
+    /// Sends again what was sent no later than something that has arrived, and has not arrived itself.
     fn retransmit_lost(&mut self, kernel: &Kernel, id: ConnectionId, side: usize, before_ns: u64) {
         let Some(connection) = self.connections.get_mut(id) else { return };
         let queue = connection.pipes[side].queue.iter().enumerate();
-        let lost = queue.filter(|(_, s)| s.state == State::Lost && (s.sent_ns == 0 || s.sent_ns < before_ns));
+        let lost = queue.filter(|(_, s)| s.state == State::Lost && s.sent_ns <= before_ns);
         let lost: Vec<usize> = lost.map(|(position, _)| position).collect();
         for position in lost {
             self.retransmit(kernel, id, side, position);

@@ -3,11 +3,12 @@
 use std::io;
 use std::task::{Poll, Waker};
 
-use super::connection::{End, Life, Payload, Phase, State, os_error};
+use super::connection::{Connection, End, Life, Payload, Phase, State, os_error};
 use super::handshake::Consent;
-use super::link::Gate;
+use super::link::{Gate, Links};
 use super::{ConnectionId, NetEvent, Network, Wakes};
 use crate::engine::kernel::Kernel;
+use crate::engine::kernel::events::Event;
 use crate::engine::kernel::fingerprint::Mark;
 
 /// Emptied buffers are kept for reuse while there are no more than so many bytes of them.
@@ -37,43 +38,104 @@ impl Spare {
     }
 }
 
+/// What became of a segment that was to be sent.
+enum Sent {
+    Undisturbed,
+    /// It is on its way, or waits behind others that are to be sent again.
+    InRecovery,
+    Lost(u32),
+}
+
+/// Puts a segment into its pipe and, if it may go, on its way.
+fn transmit(
+    links: &mut Links,
+    kernel: &Kernel,
+    (connection, id, side): (&mut Connection, ConnectionId, usize),
+    payload: Payload,
+) -> Sent {
+    let now_ns = kernel.now_ns();
+    let back_ns = connection.pipes[1 - side].last_trip_ns;
+    let pipe = &mut connection.pipes[side];
+    if pipe.recovery.as_ref().is_some_and(|recovery| recovery.holds_back()) {
+        pipe.push(payload, State::Lost, 0);
+        return Sent::InRecovery;
+    }
+    let Some(at_ns) = links.pass(connection.links[side], payload.bytes().len(), now_ns) else {
+        return Sent::Lost(pipe.push(payload, State::Lost, now_ns));
+    };
+    let at_ns = at_ns.max(pipe.last_arrival_ns);
+    pipe.last_arrival_ns = at_ns;
+    pipe.last_trip_ns = at_ns - now_ns;
+    if !matches!(payload, Payload::Handshake) {
+        pipe.round_trip.measured(pipe.last_trip_ns + back_ns);
+    }
+    let number = pipe.push(payload, State::InFlight, now_ns);
+    kernel.events.borrow_mut().schedule(at_ns, Event::Net(NetEvent::Arrival(id, side as u8, number)));
+    if pipe.recovery.is_some() { Sent::InRecovery } else { Sent::Undisturbed }
+}
+
+/// Hands the first segment of a pipe to its receiver.
+#[inline]
+fn deliver(kernel: &Kernel, connection: &mut Connection, id: ConnectionId, side: usize, wakes: &mut Wakes) {
+    let (from, to) = (connection.hosts[side], connection.hosts[1 - side]);
+    let pipe = &mut connection.pipes[side];
+    let Some(payload) = pipe.pop() else { return };
+    let mark = |kind, payload: &[u8]| {
+        kernel.mark(Mark::Delivery { kind, from, to, connection: id.index, payload });
+    };
+    match payload {
+        Payload::Data(bytes) => {
+            mark("data", &bytes);
+            pipe.receive(bytes);
+            wakes.add(pipe.reader.take());
+        }
+        Payload::Handshake => mark("handshake", &[]),
+        Payload::Fin => {
+            mark("fin", &[]);
+            pipe.fin_received = true;
+            wakes.add(pipe.reader.take());
+        }
+    }
+}
+
 impl Network {
     /// Puts a segment on its way, behind all earlier ones of its direction.
     pub(super) fn send(&mut self, kernel: &Kernel, id: ConnectionId, side: usize, payload: Payload) {
         let Some(connection) = self.connections.get_mut(id) else { return };
-        let (link, now_ns) = (connection.links[side], kernel.now_ns());
-        let back_ns = connection.pipes[1 - side].last_trip_ns;
-        let pipe = &mut connection.pipes[side];
-        let in_recovery = match &pipe.recovery {
-            Some(recovery) if recovery.holds_back() => {
-                pipe.push(payload, State::Lost, 0);
-                return self.run_timer(kernel, id, side, now_ns);
-            }
-            recovery => recovery.is_some(),
-        };
-        match self.links.pass(link, payload.bytes().len(), now_ns) {
-            Some(at_ns) => {
-                let at_ns = at_ns.max(pipe.last_arrival_ns);
-                pipe.last_arrival_ns = at_ns;
-                pipe.last_trip_ns = at_ns - now_ns;
-                if !matches!(payload, Payload::Handshake) {
-                    pipe.round_trip.measured(pipe.last_trip_ns + back_ns);
-                }
-                let number = pipe.push(payload, State::InFlight, now_ns);
-                self.schedule(kernel, at_ns, NetEvent::Arrival(id, side as u8, number));
-                if in_recovery {
-                    self.run_timer(kernel, id, side, now_ns);
-                }
-            }
-            None => {
-                let number = pipe.push(payload, State::Lost, now_ns);
-                self.on_lost(kernel, id, side, number);
-            }
+        match transmit(&mut self.links, kernel, (connection, id, side), payload) {
+            Sent::Undisturbed => {}
+            Sent::InRecovery => self.run_timer(kernel, id, side, kernel.now_ns()),
+            Sent::Lost(number) => self.on_lost(kernel, id, side, number),
         }
     }
 
     /// A segment, the first of its direction that is not there yet or a later one, reaches the other side.
     pub(super) fn on_arrival(
+        &mut self,
+        kernel: &Kernel,
+        (id, side, number): (ConnectionId, usize, u32),
+        wakes: &mut Wakes,
+    ) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        let [link, back] = [connection.links[side], connection.links[1 - side]];
+        let pipe = &mut connection.pipes[side];
+        if number == pipe.front
+            && !pipe.queue.is_empty()
+            && pipe.recovery.is_none()
+            && connection.ends[1 - side].receives()
+            && self.links.is_plain(link)
+            && self.links.is_plain(back)
+        {
+            self.arrivals += 1;
+            pipe.delivered.note(number, kernel.now_ns(), pipe.round_trip);
+            deliver(kernel, connection, id, side, wakes);
+        } else {
+            self.on_disturbed_arrival(kernel, (id, side, number), wakes);
+        }
+    }
+
+    /// As [`Network::on_arrival`], where anything may be wrong.
+    fn on_disturbed_arrival(
         &mut self,
         kernel: &Kernel,
         (id, side, number): (ConnectionId, usize, u32),
@@ -98,14 +160,9 @@ impl Network {
         }
         let Some(connection) = self.connections.get_mut(id) else { return };
         let pipe = &mut connection.pipes[side];
-        let sent_ns = pipe.queue[position].sent_ns;
-        if position == 0 && pipe.recovery.is_none() {
-            pipe.delivered.note(number, kernel.now_ns(), pipe.round_trip);
-            self.deliver(kernel, id, side, wakes);
-            self.on_delivered(kernel, id, side, number);
-            return;
-        }
-        pipe.queue[position].state = State::Arrived;
+        let segment = &mut pipe.queue[position];
+        segment.state = State::Arrived;
+        let sent_ns = segment.sent_ns;
         // What follows the last step of the handshake says the same.
         if let Some(first) = pipe.queue.front_mut()
             && matches!(first.payload, Payload::Handshake)
@@ -113,12 +170,16 @@ impl Network {
             first.state = State::Arrived;
         }
         pipe.delivered.note(number, kernel.now_ns(), pipe.round_trip);
-        while let Some(connection) = self.connections.get_mut(id)
-            && connection.pipes[side].queue.front().is_some_and(|segment| segment.state == State::Arrived)
-        {
-            self.deliver(kernel, id, side, wakes);
+        let in_recovery = pipe.recovery.is_some();
+        while connection.pipes[side].queue.front().is_some_and(|segment| segment.state == State::Arrived) {
+            self.arrivals += 1;
+            deliver(kernel, connection, id, side, wakes);
         }
-        self.acknowledge(kernel, id, side, sent_ns);
+        if in_recovery {
+            self.acknowledge(kernel, id, side, sent_ns);
+        } else {
+            self.on_delivered(kernel, id, side, number);
+        }
     }
 
     /// The acknowledgement of a segment goes back without an event of its own, unless it gets lost.
@@ -164,28 +225,6 @@ impl Network {
         false
     }
 
-    /// Hands the first segment of a pipe to its receiver.
-    fn deliver(&mut self, kernel: &Kernel, id: ConnectionId, side: usize, wakes: &mut Wakes) {
-        self.arrivals += 1;
-        let Some(connection) = self.connections.get_mut(id) else { return };
-        let (from, to) = (connection.hosts[side], connection.hosts[1 - side]);
-        let pipe = &mut connection.pipes[side];
-        let Some(payload) = pipe.pop() else { return };
-        let kind = payload.kind();
-        kernel.mark(Mark::Delivery { kind, from, to, connection: id.index, payload: payload.bytes() });
-        match payload {
-            Payload::Handshake => {}
-            Payload::Data(bytes) => {
-                pipe.receive(bytes);
-                wakes.add(pipe.reader.take());
-            }
-            Payload::Fin => {
-                pipe.fin_received = true;
-                wakes.add(pipe.reader.take());
-            }
-        }
-    }
-
     /// Writes from the given slices what fits into the window.
     pub(crate) fn poll_write(
         &mut self,
@@ -213,7 +252,12 @@ impl Network {
                 buffer.extend_from_slice(&slice[..slice.len().min(count - buffer.len())]);
             }
             if count <= limit {
-                self.send(kernel, id, side, Payload::Data(buffer));
+                // Nothing has been done to the connection since it was looked up: `send` without another look.
+                match transmit(&mut self.links, kernel, (connection, id, side), Payload::Data(buffer)) {
+                    Sent::Undisturbed => {}
+                    Sent::InRecovery => self.run_timer(kernel, id, side, kernel.now_ns()),
+                    Sent::Lost(number) => self.on_lost(kernel, id, side, number),
+                }
             } else {
                 for piece in buffer.chunks(limit) {
                     self.send(kernel, id, side, Payload::Data(piece.to_vec()));
