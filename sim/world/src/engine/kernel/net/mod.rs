@@ -12,14 +12,13 @@ use std::io;
 use std::net::SocketAddr;
 use std::task::{Poll, Waker};
 
-use rand_chacha::ChaCha8Rng;
-
 use self::connection::{Connection, End, Pipe, Segment, Stage};
 pub use self::latency::Latency;
 pub(crate) use self::stream::{TcpListener, TcpStream};
 use super::Kernel;
 use super::events::Event;
 use super::fingerprint::Mark;
+use crate::choice::Source;
 use crate::common::hosts::{HostId, Hosts};
 
 /// Connections that may wait to be accepted; one more is refused (Linux: `net.core.somaxconn`).
@@ -93,7 +92,7 @@ struct Listener {
 
 /// All network state of a simulation.
 pub(crate) struct Network {
-    random: ChaCha8Rng,
+    random: Source,
     default_latency: Latency,
     same_host: Latency,
     links: BTreeMap<(HostId, HostId), Latency>,
@@ -107,7 +106,7 @@ pub(crate) struct Network {
 }
 
 impl Network {
-    pub(super) fn new(random: ChaCha8Rng, default_latency: Latency) -> Network {
+    pub(super) fn new(random: Source, default_latency: Latency) -> Network {
         Network {
             random,
             default_latency,
@@ -453,8 +452,17 @@ impl Network {
         self.free_if_over(id);
     }
 
+    /// A host loses power.
+    pub(super) fn power_off(&mut self, kernel: &Kernel, host: HostId) {
+        self.kill(kernel, host);
+    }
+
+    /// A host that lost power has it again.
+    #[expect(clippy::unused_self, clippy::needless_pass_by_ref_mut, reason = "the counterpart of power_off")]
+    pub(super) fn power_on(&mut self, _: &Kernel, _: HostId) {}
+
     /// All connections and listeners of a host die with its processes.
-    pub(super) fn crash(&mut self, kernel: &Kernel, host: HostId) {
+    pub(super) fn kill(&mut self, kernel: &Kernel, host: HostId) {
         let gone: Vec<u16> =
             self.listeners.range((host, 0)..=(host, u16::MAX)).map(|((_, port), _)| *port).collect();
         for port in gone {
