@@ -1,5 +1,7 @@
 //! Faults of hosts and links, handed to the engine.
 
+use std::panic::Location;
+
 use super::{Engine, World};
 use crate::common::hosts::HostId;
 use crate::net::{Impairment, Latency, LinkProfile, Placement};
@@ -29,10 +31,52 @@ impl World {
     }
 
     /// The processes of a host that is down start.
-    pub(crate) fn boot(&self, host: HostId) {
+    pub(crate) fn boot(&self, host: HostId, site: &'static Location<'static>) {
         match &self.engine {
-            Engine::Kernel(kernel) => kernel.boot(host),
-            Engine::Foreign(foreign) => foreign.boot(host),
+            Engine::Kernel(kernel) => kernel.boot(host, site),
+            Engine::Foreign(foreign) => foreign.boot(host, site),
+        }
+    }
+
+    /// The processes of a host stop where they stand.
+    pub(crate) fn pause(&self, host: HostId) {
+        match &self.engine {
+            Engine::Kernel(kernel) => kernel.pause(host),
+            Engine::Foreign(foreign) => foreign.pause(host),
+        }
+        self.processes_paused(host, self.common.hosts.borrow().is_paused(host));
+    }
+
+    /// The processes of a paused host run on.
+    pub(crate) fn resume(&self, host: HostId) {
+        match &self.engine {
+            Engine::Kernel(kernel) => kernel.resume(host),
+            Engine::Foreign(foreign) => foreign.resume(host),
+        }
+        self.processes_paused(host, self.common.hosts.borrow().is_paused(host));
+    }
+
+    /// The clocks of a host run fast or slow.
+    pub(crate) fn set_clock_drift(&self, host: HostId, drift_ppb: i32) {
+        match &self.engine {
+            Engine::Kernel(kernel) => kernel.set_clock_drift(host, drift_ppb),
+            Engine::Foreign(foreign) => foreign.set_clock_drift(host, drift_ppb),
+        }
+    }
+
+    /// The wall clock of a host is set to a distance from the true time.
+    pub(crate) fn set_clock_skew(&self, host: HostId, skew_ns: i64) {
+        match &self.engine {
+            Engine::Kernel(kernel) => kernel.set_clock_skew(host, skew_ns),
+            Engine::Foreign(foreign) => foreign.set_clock_skew(host, skew_ns),
+        }
+    }
+
+    /// The wall clock of a host is moved.
+    pub(crate) fn jump_clock(&self, host: HostId, by_ns: i64) {
+        match &self.engine {
+            Engine::Kernel(kernel) => kernel.jump_clock(host, by_ns),
+            Engine::Foreign(foreign) => foreign.jump_clock(host, by_ns),
         }
     }
 

@@ -16,8 +16,9 @@ pub(crate) mod sleep;
 pub(crate) mod task;
 
 use std::cell::OnceCell;
+use std::panic::Location;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use self::foreign::Foreign;
 use self::kernel::Kernel;
@@ -26,14 +27,15 @@ use self::sleep::Sleep;
 use crate::common::hosts::HostId;
 use crate::common::{BoxFuture, Common};
 use crate::engines::EngineKind;
-use crate::sim::{Checkpoint, Config};
+use crate::interpose;
+use crate::sim::{Checkpoint, Config, WaitingTask};
 
 /// Waits for a moment of true simulated time: for devices and processors, which no host's clock drives.
 pub(crate) type Wait = Sleep;
 
 /// Waits until so many nanoseconds after the start of the simulation.
 pub(crate) fn wait_until(at_ns: u64) -> Wait {
-    Sleep::until(at_ns)
+    Sleep::until_true(at_ns)
 }
 
 thread_local! {
@@ -96,17 +98,19 @@ impl World {
     }
 
     /// Runs until the main task has ended.
+    #[track_caller]
     pub(crate) fn run(&self, config: &Config, main: BoxFuture) -> RunEnd {
+        let site = Location::caller();
         match &self.engine {
             Engine::Kernel(kernel) => {
-                let task = kernel.spawn(HostId::DIRECTOR, main).expect("the director is up");
+                let task = kernel.spawn(HostId::DIRECTOR, site, main).expect("the director is up");
                 kernel.run(task)
             }
-            Engine::Foreign(foreign) => foreign.run(config, main),
+            Engine::Foreign(foreign) => foreign.run(config, site, main),
         }
     }
 
-    /// What the run leaves behind. Counted before the end of the world: what destructors do there is not part of it.
+    /// What the run leaves behind.
     pub(crate) fn finish(&self) -> Finish {
         let now_ns = self.now_ns();
         let simulated = Duration::from_nanos(now_ns);
@@ -122,6 +126,14 @@ impl World {
         Finish { simulated, fingerprint, checkpoints, trace, messages, polls, unsupported }
     }
 
+    /// The tasks that are left when nothing can happen any more.
+    pub(crate) fn waiting_tasks(&self) -> Vec<WaitingTask> {
+        match &self.engine {
+            Engine::Kernel(kernel) => kernel.waiting_tasks(),
+            Engine::Foreign(foreign) => foreign.waiting_tasks(),
+        }
+    }
+
     /// Drops everything that could run code of tasks.
     pub(crate) fn tear_down(&self) {
         match &self.engine {
@@ -135,6 +147,14 @@ impl World {
         match &self.engine {
             Engine::Kernel(kernel) => kernel.now_ns(),
             Engine::Foreign(foreign) => foreign.now_ns(),
+        }
+    }
+
+    /// The wall clock of the current host.
+    pub(crate) fn wall(&self) -> SystemTime {
+        match &self.engine {
+            Engine::Kernel(_) => interpose::wall(|| self.common.wall_ns(self.now_ns())),
+            Engine::Foreign(foreign) => foreign.wall(),
         }
     }
 

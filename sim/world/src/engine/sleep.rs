@@ -14,11 +14,19 @@ pub(crate) enum Sleep {
 }
 
 impl Sleep {
-    /// Waits until so many nanoseconds after the start of the simulation.
+    /// Until the monotonic clock of the host that waits shows this.
     pub(crate) fn until(deadline_ns: u64) -> Sleep {
         super::with(|world| match &world.engine {
             Engine::Kernel(_) => Sleep::Kernel(kernel::sleep::Sleep::until(deadline_ns)),
-            Engine::Foreign(_) => Sleep::Foreign(Box::new(foreign::sleep::Sleep::until(deadline_ns))),
+            Engine::Foreign(_) => Sleep::Foreign(Box::new(foreign::sleep::Sleep::new(deadline_ns, false))),
+        })
+    }
+
+    /// Until so many nanoseconds of true time after the start.
+    pub(crate) fn until_true(deadline_ns: u64) -> Sleep {
+        super::with(|world| match &world.engine {
+            Engine::Kernel(_) => Sleep::Kernel(kernel::sleep::Sleep::until_true(deadline_ns)),
+            Engine::Foreign(_) => Sleep::Foreign(Box::new(foreign::sleep::Sleep::new(deadline_ns, true))),
         })
     }
 }

@@ -1,5 +1,6 @@
 //! Tasks of whichever engine carries the world.
 
+use std::panic::Location;
 use std::sync::Arc;
 
 use super::{Engine, World, foreign, kernel};
@@ -15,10 +16,16 @@ pub(crate) enum TaskRef {
 
 impl World {
     /// Starts a task on a host. `None`, and the future is dropped, when the host is down or the run is over.
-    pub(crate) fn spawn(&self, host: HostId, future: BoxFuture) -> Option<TaskRef> {
+    /// `site` is where in the source it is started.
+    pub(crate) fn spawn(
+        &self,
+        host: HostId,
+        site: &'static Location<'static>,
+        future: BoxFuture,
+    ) -> Option<TaskRef> {
         match &self.engine {
-            Engine::Kernel(kernel) => kernel.spawn(host, future).map(TaskRef::Kernel),
-            Engine::Foreign(foreign) => foreign.spawn(host, future).map(TaskRef::Foreign),
+            Engine::Kernel(kernel) => kernel.spawn(host, site, future).map(TaskRef::Kernel),
+            Engine::Foreign(foreign) => foreign.spawn(host, site, future).map(TaskRef::Foreign),
         }
     }
 

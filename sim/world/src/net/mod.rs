@@ -16,11 +16,12 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::common::{self, Common, hosts::HostId};
+use crate::common::{self, Common, hosts::HostId, waits};
 use crate::engine;
 pub use crate::engine::kernel::net::Latency;
 use crate::host::Host;
 use crate::limits::{self, Descriptor};
+use crate::sim::WaitsFor;
 use crate::time;
 
 /// Time that an accept takes that fails at the limit of open files: who tries again at once must not stand still.
@@ -78,7 +79,9 @@ impl TcpStream {
         let (host, port) = split(address)?;
         let to = resolve(host)?;
         let descriptor = limits::open()?;
-        Ok(TcpStream(engine::net::TcpStream::connect(to, port).await?, descriptor))
+        let connected = engine::net::TcpStream::connect(to, port);
+        let stream = waits::noting(connected, || WaitsFor::Connect(address.to_owned())).await?;
+        Ok(TcpStream(stream, descriptor))
     }
 
     /// The address of the other end.
@@ -121,7 +124,8 @@ impl AsyncRead for TcpStream {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(context, buffer)
+        let poll = Pin::new(&mut self.0).poll_read(context, buffer);
+        waits::note(poll, || WaitsFor::Read(self.peer_addr().ok()))
     }
 }
 
@@ -131,7 +135,8 @@ impl AsyncWrite for TcpStream {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(context, bytes)
+        let poll = Pin::new(&mut self.0).poll_write(context, bytes);
+        waits::note(poll, || WaitsFor::Write(self.peer_addr().ok()))
     }
 
     fn poll_write_vectored(
@@ -139,7 +144,8 @@ impl AsyncWrite for TcpStream {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write_vectored(context, slices)
+        let poll = Pin::new(&mut self.0).poll_write_vectored(context, slices);
+        waits::note(poll, || WaitsFor::Write(self.peer_addr().ok()))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -182,7 +188,7 @@ impl TcpListener {
     /// `NotConnected` when the listener is gone; `EMFILE` at the limit of open files: the connection goes on waiting to
     /// be accepted, as on Linux.
     pub async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
-        self.0.acceptable().await?;
+        waits::noting(self.0.acceptable(), || WaitsFor::Accept(Some(self.0.local_addr()))).await?;
         let descriptor = match limits::open() {
             Ok(descriptor) => descriptor,
             Err(error) => {

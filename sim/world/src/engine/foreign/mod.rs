@@ -24,9 +24,11 @@ mod turmoil;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::poll_fn;
+use std::panic::Location;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
+use std::time::{Duration, SystemTime};
 
 #[cfg(madsim)]
 use self::madsim::Madsim;
@@ -36,11 +38,11 @@ use self::tokio::Tokio;
 use self::turmoil::Turmoil;
 use super::kernel::fingerprint::{Fingerprint, Mark};
 use super::{Engine, Note, RunEnd};
-use crate::common::hosts::HostId;
+use crate::common::hosts::{HostId, Power};
 use crate::common::{BoxFuture, Common};
 use crate::engines::EngineKind;
 use crate::interpose;
-use crate::sim::{Config, Progress};
+use crate::sim::{Config, Progress, Strategy};
 
 /// What a foreign engine does for its world.
 trait Native {
@@ -99,8 +101,10 @@ pub(crate) struct Foreign {
     polling: Cell<Option<HostId>>,
     polls: Cell<u64>,
     messages: Cell<u64>,
-    /// Timers that are being waited for.
-    timers: Cell<usize>,
+    /// Timers that are being waited for: by which host, and who is to be woken when its clock is changed.
+    timers: RefCell<BTreeMap<u64, (HostId, Waker)>>,
+    /// Times that a clock's speed was changed.
+    clock_changes: Cell<u64>,
     /// Streams and listeners that exist.
     sockets: Cell<usize>,
     next_number: Cell<u64>,
@@ -139,7 +143,7 @@ impl Foreign {
             EngineKind::Madsim => AnyNative::Madsim(Madsim::default()),
             _ => AnyNative::Tokio(Tokio::default()),
         };
-        Foreign {
+        let foreign = Foreign {
             kind,
             common,
             native,
@@ -150,7 +154,8 @@ impl Foreign {
             polling: Cell::new(None),
             polls: Cell::new(0),
             messages: Cell::new(0),
-            timers: Cell::new(0),
+            timers: RefCell::default(),
+            clock_changes: Cell::new(0),
             sockets: Cell::new(0),
             next_number: Cell::new(0),
             tasks: RefCell::default(),
@@ -158,7 +163,14 @@ impl Foreign {
             progress: config.progress.clone(),
             unsupported: RefCell::default(),
             fingerprint: RefCell::new(Fingerprint::new(config.trace.clone())),
+        };
+        if config.strategy != Strategy::default() {
+            foreign.cannot("strategies of scheduling");
         }
+        if config.record || config.replay.is_some() {
+            foreign.cannot("recording and replay of its own choices");
+        }
+        foreign
     }
 
     fn native(&self) -> &dyn Native {
@@ -171,8 +183,8 @@ impl Foreign {
     }
 
     /// Runs until the main task has ended.
-    pub(super) fn run(&self, config: &Config, main: BoxFuture) -> RunEnd {
-        let (task, hosted) = self.new_task(HostId::DIRECTOR, main);
+    pub(super) fn run(&self, config: &Config, site: &'static Location<'static>, main: BoxFuture) -> RunEnd {
+        let (task, hosted) = self.new_task(HostId::DIRECTOR, site, main);
         self.main.set(task.number);
         self.native().run(self, config, hosted)
     }
@@ -217,13 +229,25 @@ impl Foreign {
         self.native().now_ns(self.polling.get().is_some())
     }
 
-    /// Lets observers and the C library's clock see the time.
+    /// Lets observers and, where it is ours, the C library's clock see the time.
     fn show_time(&self) {
         let now_ns = self.now_ns();
         if self.kind == EngineKind::Turmoil {
-            interpose::set_now(now_ns);
+            self.common.set_now(now_ns);
         }
         self.progress.set(now_ns);
+    }
+
+    /// The wall clock of the current host.
+    #[expect(clippy::disallowed_methods, reason = "the machine's clock, on tokio")]
+    pub(super) fn wall(&self) -> SystemTime {
+        let now_ns = self.now_ns();
+        let wall_ns = self.common.wall_ns(now_ns);
+        if self.kind != EngineKind::Tokio {
+            let start = SystemTime::UNIX_EPOCH + Duration::from_secs(interpose::EPOCH_S);
+            return shifted(start, wall_ns);
+        }
+        shifted(SystemTime::now(), wall_ns.saturating_sub(i64::try_from(now_ns).unwrap_or(i64::MAX)))
     }
 
     /// Adds one observation to the fingerprint.
@@ -264,22 +288,72 @@ impl Foreign {
     }
 
     fn down(&self, host: HostId, kind: &'static str, machine_goes_on: bool) {
-        if !self.common.hosts.borrow_mut().set_down(host) {
+        let power = if machine_goes_on { Power::Killed } else { Power::Off };
+        let mut hosts = self.common.hosts.borrow_mut();
+        let was_up = hosts.is_up(host);
+        if (machine_goes_on && !was_up) || hosts.set_power(host, power).is_none() {
             return;
         }
+        let was_paused = hosts.set_paused(host, false);
+        drop(hosts);
         self.note_number(kind, host, 0);
         self.end_tasks_of(host);
+        if was_paused {
+            self.wake_tasks_of(host);
+        }
         self.native().host_down(host, machine_goes_on);
     }
 
     /// The processes of a host that is down start.
-    pub(super) fn boot(&self, host: HostId) {
-        let Some(boot) = self.common.hosts.borrow_mut().set_up(host) else { return };
+    pub(super) fn boot(&self, host: HostId, site: &'static Location<'static>) {
+        if self.common.hosts.borrow_mut().set_power(host, Power::Up).is_none() {
+            return;
+        }
         self.note_number("boot", host, 0);
         let name = self.common.hosts.borrow().name(host).to_owned();
         self.native().host_up(host, &name);
-        let future = self.common.on_host(host, boot);
-        self.spawn(host, future);
+        let boot = self.common.hosts.borrow().boot_of(host);
+        if let Some(boot) = boot {
+            let future = self.common.on_host(host, boot);
+            self.spawn(host, site, future);
+        }
+    }
+
+    /// The processes of a host stop where they stand: their tasks are not polled.
+    pub(super) fn pause(&self, host: HostId) {
+        if self.common.hosts.borrow_mut().set_paused(host, true) {
+            self.note_number("pause", host, 0);
+        }
+    }
+
+    /// The processes of a paused host run on.
+    pub(super) fn resume(&self, host: HostId) {
+        if self.common.hosts.borrow_mut().set_paused(host, false) {
+            self.note_number("resume", host, 0);
+            self.wake_tasks_of(host);
+        }
+    }
+
+    pub(super) fn set_clock_drift(&self, host: HostId, drift_ppb: i32) {
+        self.note_number("clock-drift", host, drift_ppb as u64);
+        self.common.set_clock(host, |clock| clock.set_drift(self.now_ns(), drift_ppb));
+        self.clock_changes.set(self.clock_changes.get() + 1);
+        // Deadlines on that clock lie at other moments now: those who wait for them set their timers anew.
+        let timers = self.timers.borrow();
+        let wakers: Vec<Waker> =
+            timers.values().filter(|timer| timer.0 == host).map(|timer| timer.1.clone()).collect();
+        drop(timers);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    pub(super) fn set_clock_skew(&self, host: HostId, skew_ns: i64) {
+        self.note_number("clock-skew", host, skew_ns as u64);
+        self.common.set_clock(host, |clock| clock.set_skew(self.now_ns(), skew_ns));
+    }
+
+    pub(super) fn jump_clock(&self, host: HostId, by_ns: i64) {
+        self.note_number("clock-jump", host, by_ns as u64);
+        self.common.set_clock(host, |clock| clock.jump(by_ns));
     }
 
     /// Drops everything that could run code of tasks.
@@ -292,4 +366,9 @@ impl Foreign {
         let boots = self.common.hosts.borrow_mut().take_boots();
         drop(boots);
     }
+}
+
+fn shifted(time: SystemTime, by_ns: i64) -> SystemTime {
+    let by = Duration::from_nanos(by_ns.unsigned_abs());
+    if by_ns < 0 { time - by } else { time + by }
 }

@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::panic::Location;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -10,12 +11,14 @@ use std::task::{Context, Poll, Waker};
 use super::Foreign;
 use crate::common::BoxFuture;
 use crate::common::hosts::HostId;
-use crate::sim::catch_task_panic;
+use crate::sim::{WaitingTask, WaitsFor, catch_task_panic};
 
 /// A task, for good.
 pub(crate) struct Task {
     pub(super) number: u64,
     host: HostId,
+    /// Where in the source it was started.
+    site: &'static Location<'static>,
     state: Mutex<State>,
 }
 
@@ -24,6 +27,8 @@ struct State {
     future: Option<BoxFuture>,
     /// The engine's waker of the last poll.
     waker: Option<Waker>,
+    /// Was it to be polled while its host was paused?
+    missed: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,10 +74,15 @@ impl Drop for Hosted {
 }
 
 impl Foreign {
-    pub(super) fn new_task(&self, host: HostId, future: BoxFuture) -> (Arc<Task>, Hosted) {
+    pub(super) fn new_task(
+        &self,
+        host: HostId,
+        site: &'static Location<'static>,
+        future: BoxFuture,
+    ) -> (Arc<Task>, Hosted) {
         let number = self.new_number();
-        let state = Mutex::new(State { stage: Stage::Waiting, future: Some(future), waker: None });
-        let task = Arc::new(Task { number, host, state });
+        let state = State { stage: Stage::Waiting, future: Some(future), waker: None, missed: false };
+        let task = Arc::new(Task { number, host, site, state: Mutex::new(state) });
         self.tasks.borrow_mut().insert(number, Arc::clone(&task));
         self.note_number("spawn", host, number);
         let hosted = Hosted(Arc::clone(&task));
@@ -80,11 +90,17 @@ impl Foreign {
     }
 
     /// Starts a task on a host. `None`, and the future is dropped, when the host is down or the run is over.
-    pub(in crate::engine) fn spawn(&self, host: HostId, future: BoxFuture) -> Option<Arc<Task>> {
+    pub(in crate::engine) fn spawn(
+        &self,
+        host: HostId,
+        site: &'static Location<'static>,
+        future: BoxFuture,
+    ) -> Option<Arc<Task>> {
         if self.closing.get() || !self.common.hosts.borrow().is_up(host) {
+            self.drop_as(host, site, future);
             return None;
         }
-        let (task, hosted) = self.new_task(host, future);
+        let (task, hosted) = self.new_task(host, site, future);
         self.native().start(host, self.polling.get(), hosted);
         Some(task)
     }
@@ -100,12 +116,17 @@ impl Foreign {
             }
             Stage::Frozen | Stage::Polling => return Poll::Pending,
             Stage::Waiting if self.closing.get() => return Poll::Pending,
-            Stage::Waiting => state.stage = Stage::Polling,
+            Stage::Waiting => {}
         }
-        let Some(mut future) = state.future.take() else { return Poll::Ready(()) };
         if !state.waker.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
             state.waker = Some(context.waker().clone());
         }
+        if self.common.hosts.borrow().is_paused(task.host) {
+            state.missed = true;
+            return Poll::Pending;
+        }
+        state.stage = Stage::Polling;
+        let Some(mut future) = state.future.take() else { return Poll::Ready(()) };
         drop(state);
         let pending = self.poll_future(task, &mut future, context);
         let mut state = task.lock();
@@ -127,13 +148,16 @@ impl Foreign {
     fn poll_future(&self, task: &Task, future: &mut BoxFuture, context: &mut Context<'_>) -> bool {
         let before = self.polling.replace(Some(task.host));
         self.polls.set(self.polls.get() + 1);
+        self.progress.set_polls(self.polls.get());
+        let turn = self.progress.set_turn(task.host, task.site);
         self.show_time();
         self.note_number("poll", task.host, task.number);
         let polled =
             self.common.on_host(task.host, || catch_task_panic(|| future.as_mut().poll(context)));
         if let Err(message) = &polled {
-            self.common.report_panic(task.host, self.now_ns(), message.clone());
+            self.common.report_panic(task.host, task.site, self.now_ns(), message.clone());
         }
+        self.progress.return_turn(turn);
         self.polling.set(before);
         matches!(polled, Ok(Poll::Pending))
     }
@@ -153,13 +177,22 @@ impl Foreign {
                 waiter.wake();
             }
         }
-        let dropped = self.common.on_host(task.host, || catch_task_panic(|| drop(future)));
-        if let Err(message) = dropped {
-            self.common.report_panic(task.host, self.now_ns(), message);
+        if let Some(future) = future {
+            self.drop_as(task.host, task.site, future);
         }
         // The engine learns that there is nothing left to poll.
         if let Some(waker) = waker {
             waker.wake();
+        }
+    }
+
+    /// Drops a future as its own host's.
+    fn drop_as(&self, host: HostId, site: &'static Location<'static>, future: BoxFuture) {
+        let turn = self.progress.set_turn(host, site);
+        let dropped = self.common.on_host(host, || catch_task_panic(|| drop(future)));
+        self.progress.return_turn(turn);
+        if let Err(message) = dropped {
+            self.common.report_panic(host, site, self.now_ns(), message);
         }
     }
 
@@ -212,5 +245,33 @@ impl Foreign {
                 };
             }
         }
+    }
+
+    /// What its tasks missed while a host was paused, they do now.
+    pub(super) fn wake_tasks_of(&self, host: HostId) {
+        let tasks = self.tasks.borrow();
+        let of_host = tasks.values().filter(|task| task.host == host);
+        let wakers: Vec<Waker> = of_host
+            .filter_map(|task| {
+                let mut state = task.lock();
+                let waker = state.waker.clone().filter(|_| state.missed);
+                state.missed = false;
+                waker
+            })
+            .collect();
+        drop(tasks);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// The tasks that are left. What they wait for is known to the kernel only.
+    pub(in crate::engine) fn waiting_tasks(&self) -> Vec<WaitingTask> {
+        let tasks = self.tasks.borrow();
+        let hosts = self.common.hosts.borrow();
+        let waiting = |task: &Arc<Task>| WaitingTask {
+            host: hosts.name(task.host).to_owned(),
+            spawned_at: task.site.to_string(),
+            waits_for: vec![if hosts.is_paused(task.host) { WaitsFor::Resume } else { WaitsFor::Other }],
+        };
+        tasks.values().map(waiting).collect()
     }
 }

@@ -98,7 +98,9 @@ async fn nothing_to_do(foreign: &Foreign) {
     loop {
         let polls = foreign.polls();
         tokio::time::sleep(IDLE_CHECK).await;
-        if foreign.polls() == polls && foreign.timers.get() == 0 && foreign.sockets.get() == 0 {
+        // A world that only waits is not stuck.
+        foreign.progress.set(foreign.now_ns());
+        if foreign.polls() == polls && foreign.timers.borrow().is_empty() && foreign.sockets.get() == 0 {
             return;
         }
     }

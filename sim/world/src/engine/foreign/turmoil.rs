@@ -78,7 +78,7 @@ impl Native for Turmoil {
             if foreign.closing.get() {
                 break RunEnd::MainEnded;
             }
-            let idle = foreign.polls() == polls && foreign.timers.get() == 0 && self.is_settled();
+            let idle = foreign.polls() == polls && foreign.timers.borrow().is_empty() && self.is_settled();
             idle_ticks = if idle { idle_ticks + 1 } else { 0 };
             if idle_ticks > IDLE_TICKS && nothing_in_flight(&sim) {
                 break RunEnd::Deadlock;

@@ -22,6 +22,8 @@ pub(crate) enum Mark<'a> {
     Fault { kind: &'static str, host: HostId },
     /// Something happened on a disk or a processor.
     Note(Note<'a>),
+    /// A property of a host was set.
+    Setting { kind: &'static str, host: HostId, value: i64 },
 }
 
 /// Checkpoints are this many marks apart: a divergence is first narrowed to such a stretch, then played in detail.
@@ -66,7 +68,10 @@ impl Fingerprint {
             Mark::Fault { kind, host } => (64 + kind.len() as u8, u64::from(host.0), 0, kind.as_bytes()),
             Mark::Note(note) => {
                 self.hash.update(note.kind.as_bytes());
-                (128 + note.kind.len() as u8, note.number, note.host.0, note.payload)
+                (192 + note.kind.len() as u8, note.number, note.host.0, note.payload)
+            }
+            Mark::Setting { kind, host, value } => {
+                (128 + kind.len() as u8, value as u64, host.0, kind.as_bytes())
             }
         };
         fixed[8..16].copy_from_slice(&a.to_le_bytes());
@@ -113,6 +118,7 @@ fn describe(number: u64, now_ns: u64, mark: &Mark<'_>) -> String {
             let text = String::from_utf8_lossy(&payload[..payload.len().min(400)]);
             format!("{kind} host {} number {number} {text:?}", host.0)
         }
+        Mark::Setting { kind, host, value } => format!("{kind} host {} to {value}", host.0),
     };
     format!("{number} {:.9}s {what}", now_ns as f64 / 1e9)
 }
