@@ -19,6 +19,7 @@ mod bytes;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -313,6 +314,12 @@ impl Tape {
 pub(crate) struct Source {
     random: ChaCha8Rng,
     tape: Option<Rc<RefCell<Tape>>>,
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Source").field("taped", &self.tape.is_some()).finish_non_exhaustive()
+    }
 }
 
 impl Default for Source {

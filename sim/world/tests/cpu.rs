@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use world::host::Host;
 use world::sim::{self, Config};
-use world::time::Instant;
 use world::{cpu, host, rand, task, time};
 
 const MS: Duration = Duration::from_millis(1);
@@ -29,7 +28,7 @@ fn machine(cores: usize) -> Host {
 fn work_on(machine: Host, duration: Duration) -> task::JoinHandle<Duration> {
     machine.spawn(async move {
         cpu::work(duration).await;
-        Instant::now().since_start()
+        sim::elapsed()
     })
 }
 

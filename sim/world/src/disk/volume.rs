@@ -7,7 +7,6 @@ use std::io;
 use std::path::Path;
 
 use rand::Rng;
-use rand_chacha::ChaCha8Rng;
 
 use super::content::{Losses, PAGE, Survival};
 use super::device::{Device, Queue, Request};
@@ -15,6 +14,7 @@ use super::durability::Durability;
 use super::faults::{Faults, Stats};
 use super::names::NodeId;
 use super::tree::{Body, Tree, os_error};
+use crate::choice::Source;
 use crate::common::generator;
 
 /// Longest file (ext4 with blocks of 4 KiB): 16 TiB.
@@ -67,7 +67,7 @@ pub(super) struct Sync {
 pub(super) struct Volume {
     tree: Tree,
     queue: Queue,
-    random: ChaCha8Rng,
+    random: Source,
     /// Nothing older waits to be written back.
     oldest_dirty_ns: u64,
     /// Changes when the processes that had files open are gone.

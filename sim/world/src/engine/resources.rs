@@ -26,7 +26,6 @@ impl World {
     }
 
     /// The processes stand still, or go on: so does their work on the cores.
-    #[cfg_attr(not(test), expect(dead_code, reason = "called where hosts are paused and resumed"))]
     pub(crate) fn processes_paused(&self, host: HostId, paused: bool) {
         let wakers = self.common.cpus.borrow_mut().set_paused(host, paused, self.now_ns());
         wakers.into_iter().for_each(Waker::wake);
@@ -72,12 +71,12 @@ mod tests {
             let machine = host::add("machine", || async {});
             let work = machine.spawn(async {
                 cpu::work(Duration::from_millis(10)).await;
-                time::Instant::now().since_start()
+                sim::elapsed()
             });
             time::sleep(Duration::from_millis(4)).await;
-            engine::with(|world| world.processes_paused(machine.0, true));
+            machine.pause();
             time::sleep(Duration::from_secs(1)).await;
-            engine::with(|world| world.processes_paused(machine.0, false));
+            machine.resume();
             assert_eq!(work.await, Ok(Duration::from_millis(1010)));
             assert_eq!(cpu::usage(machine).busy, Duration::from_millis(10));
         });

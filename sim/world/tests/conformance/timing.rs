@@ -77,7 +77,7 @@ fn time_passes(engine: EngineKind) -> Seen {
     let wait = if engine == EngineKind::Tokio { Duration::from_millis(200) } else { Duration::from_secs(100) };
     let outcome = sim::run(Config { engine, ..Config::new(1) }, move || async move {
         time::sleep(wait).await;
-        Instant::now().since_start()
+        sim::elapsed()
     });
     let passed = outcome.result.expect("runs");
     assert!(passed >= wait && passed < wait + Duration::from_secs(5), "{passed:?}");

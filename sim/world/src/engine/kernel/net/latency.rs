@@ -117,37 +117,38 @@ impl Latency {
         ])
     }
 
-    /// The least, for engines that know ranges only.
+    /// The least: engines that know ranges only ask for it.
     pub(crate) fn least(&self) -> Duration {
-        Duration::from_nanos(self.quantiles[0].1)
+        Duration::from_nanos(self.at(0))
     }
 
     /// The greatest.
     pub(crate) fn most(&self) -> Duration {
-        Duration::from_nanos(self.quantiles[self.quantiles.len() - 1].1)
+        Duration::from_nanos(self.at(u64::from(u32::MAX)))
     }
 
     /// The mean.
     pub(crate) fn mean(&self) -> Duration {
-        let parts = self.quantiles.windows(2);
-        let mean_ns: f64 =
-            parts.map(|pair| (pair[1].0 - pair[0].0) * (pair[0].1 as f64 + pair[1].1 as f64) / 2.0).sum();
-        Duration::from_nanos(mean_ns as u64)
+        let share = |piece: &Piece| (piece.below - piece.from) as f64 / (1_u64 << 32) as f64;
+        let middle = |piece: &Piece| self.at((piece.from + piece.below) / 2) as f64;
+        let mean_ns: f64 = self.pieces.iter().map(|piece| share(piece) * middle(piece)).sum();
+        Duration::from_nanos(mean_ns.round() as u64)
     }
 
     /// Half are below.
     pub(crate) fn median(&self) -> Duration {
-        let upper = self.quantiles.iter().position(|(p, _)| *p >= 0.5).unwrap_or(self.quantiles.len() - 1);
-        let ((p0, low), (p1, high)) = (self.quantiles[upper - 1], self.quantiles[upper]);
-        Duration::from_nanos(low + ((high - low) as f64 * ((0.5 - p0) / (p1 - p0))) as u64)
+        Duration::from_nanos(self.at(1 << 31))
+    }
+
+    fn at(&self, drawn: u64) -> u64 {
+        // The last piece ends above every draw.
+        let piece = self.pieces.iter().find(|piece| drawn < piece.below);
+        piece.map_or(0, |piece| piece.least_ns + ((drawn - piece.from) as f64 * piece.step_ns) as u64)
     }
 
     /// Draws one latency, in nanoseconds.
     pub(crate) fn draw(&self, random: &mut impl Rng) -> u64 {
-        let drawn = u64::from(random.next_u32());
-        // The last piece ends above every draw.
-        let piece = self.pieces.iter().find(|piece| drawn < piece.below);
-        piece.map_or(0, |piece| piece.least_ns + ((drawn - piece.from) as f64 * piece.step_ns) as u64)
+        self.at(u64::from(random.next_u32()))
     }
 }
 
@@ -165,6 +166,17 @@ mod tests {
         assert!((190_000..210_000).contains(&drawn[5_000]), "median {}", drawn[5_000]);
         assert!((330_000..370_000).contains(&drawn[9_000]), "p90 {}", drawn[9_000]);
         assert!(drawn[0] >= 100_000 && drawn[9_999] <= 10_000_000);
+    }
+
+    #[test]
+    fn least_mean_and_median_are_those_of_the_table() {
+        let ms = Duration::from_millis;
+        let latency = Latency::from_quantiles(&[(0.0, ms(2)), (0.5, ms(4)), (1.0, ms(10))]);
+        assert_eq!((latency.least(), latency.median()), (ms(2), ms(4)));
+        assert!(latency.most() <= ms(10) && latency.most() > Duration::from_micros(9_999));
+        assert!(latency.mean().abs_diff(ms(5)) < Duration::from_micros(1), "{:?}", latency.mean());
+        let constant = Latency::constant(ms(3));
+        assert_eq!([constant.least(), constant.mean(), constant.median(), constant.most()], [ms(3); 4]);
     }
 
     #[test]
