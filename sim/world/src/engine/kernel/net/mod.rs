@@ -16,7 +16,6 @@ use self::connection::{Connection, End, Pipe, Segment, Stage};
 pub use self::latency::Latency;
 pub(crate) use self::stream::{TcpListener, TcpStream};
 use super::Kernel;
-use super::events::Event;
 use super::fingerprint::Mark;
 use crate::choice::Source;
 use crate::common::hosts::{HostId, Hosts};
@@ -235,7 +234,7 @@ impl Network {
     }
 
     fn schedule(&self, kernel: &Kernel, at_ns: u64, event: NetEvent) {
-        kernel.events.borrow_mut().schedule(at_ns, Event::Net(event));
+        kernel.events.borrow_mut().schedule(at_ns, event);
     }
 
     /// Puts a segment on its way, behind all earlier ones of its direction.
