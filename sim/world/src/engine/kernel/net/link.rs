@@ -302,16 +302,16 @@ impl Links {
     pub(super) fn impair(&mut self, pairs: &Pairs, impairment: Impairment) -> (u64, BTreeSet<LinkId>) {
         let number = self.shapes.begin(impairment, pairs.clone());
         let changed = self.reshape(pairs, |shapes, old| shapes.with(old, number));
-        let closed = changed.into_iter().filter(|(_, before, now)| *before == Gate::Open && before != now);
-        (number, closed.map(|(id, ..)| id).collect())
+        let closed = changed.into_iter().filter(|change| !change.before.closes() && change.now.closes());
+        (number, closed.map(|change| change.link).collect())
     }
 
-    /// Takes an impairment away. Returns its name, its hosts, and the links that now let pass what they held.
+    /// Takes an impairment away. Returns its name, its hosts, and the links that hold nothing any more.
     pub(super) fn heal(&mut self, number: u64) -> Option<Healed> {
         let (impairment, pairs) = self.shapes.end(number)?;
         let changed = self.reshape(&pairs, |shapes, old| shapes.without(old, number));
-        let released = changed.into_iter().filter(|(_, before, now)| *before == Gate::Held && before != now);
-        let released = released.map(|(id, ..)| id).collect();
+        let released = changed.into_iter().filter(|change| change.before.held && !change.now.held);
+        let released = released.map(|change| change.link).collect();
         Some(Healed { name: impairment.name(), pairs, released })
     }
 
@@ -319,21 +319,42 @@ impl Links {
         self.shapes.active()
     }
 
-    fn reshape(
-        &mut self,
-        pairs: &Pairs,
-        mut change: impl FnMut(&mut Shapes, u32) -> u32,
-    ) -> Vec<(LinkId, Gate, Gate)> {
+    fn barrier(&self, id: LinkId) -> Barrier {
+        let shape = self.shapes.get(self.links[id as usize].shape);
+        Barrier { cut: shape.cut, held: shape.held }
+    }
+
+    fn reshape(&mut self, pairs: &Pairs, mut change: impl FnMut(&mut Shapes, u32) -> u32) -> Vec<Change> {
         let mut changed = Vec::new();
         for (from, to) in pairs.iter() {
             let id = self.between(from, to);
-            let before = self.gate(id);
+            let before = self.barrier(id);
             let shape = change(&mut self.shapes, self.links[id as usize].shape);
             self.change(id as usize, |link| link.shape = shape);
-            changed.push((id, before, self.gate(id)));
+            changed.push(Change { link: id, before, now: self.barrier(id) });
         }
         changed
     }
+}
+
+/// What keeps a link from being open.
+#[derive(Debug, Clone, Copy)]
+struct Barrier {
+    cut: bool,
+    held: bool,
+}
+
+impl Barrier {
+    fn closes(self) -> bool {
+        self.cut || self.held
+    }
+}
+
+/// A link under an impairment more or less.
+struct Change {
+    link: LinkId,
+    before: Barrier,
+    now: Barrier,
 }
 
 /// An impairment that has ended.

@@ -292,7 +292,7 @@ impl Network {
         let Some(position) = queue.iter().position(|acknowledgement| acknowledgement.number == number) else {
             return;
         };
-        let Some(news) = queue.drain(..=position).last() else { return };
+        let Some(news) = queue.drain(..=position).next_back() else { return };
         recovery.known_consumed = recovery.known_consumed.max(news.consumed);
         let advanced = after(news.next, recovery.acknowledged);
         // An answer to a probe of the window shows as much as progress does: the peer is there.
