@@ -173,6 +173,21 @@ fn what_is_held_arrives_in_order_on_release() {
 }
 
 #[test]
+fn what_is_held_under_a_partition_is_dropped_and_sent_again() {
+    simulate(|| async {
+        let (server, mut stream) = connected().await;
+        let hold = net::impair(&[here()], &[server], Impairment::Hold);
+        stream.write_all(b"a").await.expect("open");
+        time::sleep(ms(10)).await;
+        let partition = net::impair(&[here()], &[server], Impairment::Partition);
+        hold.heal();
+        time::sleep(ms(10)).await;
+        partition.heal();
+        assert_eq!(stream.read_u8().await.expect("echoed"), b'a');
+    });
+}
+
+#[test]
 fn a_held_connection_is_given_up_like_any_other() {
     simulate(|| async {
         let (server, mut stream) = connected().await;
