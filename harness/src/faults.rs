@@ -6,7 +6,7 @@ use std::time::Duration;
 use record::result::FaultRecord;
 use scenarios::{Fault, FaultKind};
 use world::time::{self, Instant};
-use world::{host, task};
+use world::{host, sim, task};
 
 /// The faults of a run: those that have happened, and those that are going on.
 #[derive(Debug, Clone, Default)]
@@ -84,5 +84,5 @@ fn hosts(names: &[String]) -> impl Iterator<Item = host::Host> {
 }
 
 fn now() -> Duration {
-    Instant::now().since_start()
+    sim::elapsed()
 }

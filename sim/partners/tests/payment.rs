@@ -38,7 +38,7 @@ fn stage(options: Options) -> (Bank, world::host::Host, Told) {
     let hook = move |headers: HeaderMap, body: bytes::Bytes| {
         let is_signed = headers.get("x-signature").is_some_and(|hex| *hex == signature(&secret, &body));
         let callback = serde_json::from_slice(&body).expect("a callback");
-        heard.lock().expect("a lock").push((Instant::now().since_start(), callback, is_signed));
+        heard.lock().expect("a lock").push((sim::elapsed(), callback, is_signed));
         async { StatusCode::OK }
     };
     let router = Router::new().route("/callbacks", post(hook));

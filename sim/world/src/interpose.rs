@@ -1,7 +1,7 @@
-//! Overrides of the C library's `clock_gettime` and `getrandom`, for simulation threads only.
+//! Overrides of the C library's `clock_gettime`, `getrandom` and `abort`, for simulation threads only.
 //!
 //! The standard library and third-party crates read the clock and seed their hash maps behind our back. A symbol
-//! defined in the executable takes precedence over the one in libc, so both functions are defined here; on a thread
+//! defined in the executable takes precedence over the one in libc, so these functions are defined here; on a thread
 //! that runs no simulation they call the originals (found with `dlsym(RTLD_NEXT)`).
 //!
 //! The state is one `const` thread-local without a destructor: these functions are called at any moment of a
@@ -21,8 +21,15 @@ const MONOTONIC_START_S: u64 = 1_000_000;
 
 #[derive(Clone, Copy)]
 struct Simulated {
+    /// True simulated time since the start.
     now_ns: u64,
+    /// What the current host's monotonic clock shows, from [`MONOTONIC_START_S`] on.
+    monotonic_ns: u64,
+    /// What its wall clock shows, from [`EPOCH_S`] on.
+    wall_ns: i64,
     entropy: u64,
+    /// Does entropy pass through the recorder?
+    taped: bool,
 }
 
 thread_local! {
@@ -31,7 +38,25 @@ thread_local! {
 
 /// Makes the clock and the randomness of this thread simulated, starting at zero with entropy from `seed`.
 pub(crate) fn enter(seed: u64) {
-    SIMULATED.set(Some(Simulated { now_ns: 0, entropy: seed }));
+    let clocks = Simulated { now_ns: 0, monotonic_ns: 0, wall_ns: 0, entropy: seed, taped: false };
+    SIMULATED.set(Some(clocks));
+}
+
+/// Does this thread run a simulation?
+pub(crate) fn is_simulated() -> bool {
+    SIMULATED.get().is_some()
+}
+
+/// From now on entropy passes through the recorder of this thread.
+pub(crate) fn tape_entropy() {
+    if let Some(simulated) = SIMULATED.get() {
+        SIMULATED.set(Some(Simulated { taped: true, ..simulated }));
+    }
+}
+
+/// True simulated time on this thread; zero where there is none.
+pub(crate) fn now_ns() -> u64 {
+    SIMULATED.get().map_or(0, |simulated| simulated.now_ns)
 }
 
 /// Gives this thread the machine's clock and randomness back.
@@ -40,10 +65,18 @@ pub(crate) fn leave() {
     SIMULATED.set(None);
 }
 
-/// Moves the simulated clock of this thread.
+/// Moves the simulated time of this thread; the clocks show it undisturbed.
 pub(crate) fn set_now(now_ns: u64) {
     if let Some(simulated) = SIMULATED.get() {
-        SIMULATED.set(Some(Simulated { now_ns, ..simulated }));
+        let wall_ns = i64::try_from(now_ns).unwrap_or(i64::MAX);
+        SIMULATED.set(Some(Simulated { now_ns, monotonic_ns: now_ns, wall_ns, ..simulated }));
+    }
+}
+
+/// Shows other readings than the true time: those of the host whose code runs next.
+pub(crate) fn show_clocks(monotonic_ns: u64, wall_ns: i64) {
+    if let Some(simulated) = SIMULATED.get() {
+        SIMULATED.set(Some(Simulated { monotonic_ns, wall_ns, ..simulated }));
     }
 }
 
@@ -79,14 +112,17 @@ fn original(cache: &AtomicPtr<c_void>, name: &CStr) -> *mut c_void {
 pub(crate) unsafe extern "C" fn clock_gettime(clock: clockid_t, time: *mut timespec) -> c_int {
     static ORIGINAL: AtomicPtr<c_void> = AtomicPtr::new(std::ptr::null_mut());
     if let Some(simulated) = SIMULATED.get() {
-        let start_s = match clock {
-            libc::CLOCK_REALTIME | libc::CLOCK_REALTIME_COARSE => EPOCH_S,
-            _ => MONOTONIC_START_S,
+        const SECOND_NS: i64 = 1_000_000_000;
+        let (start_s, ns) = match clock {
+            libc::CLOCK_REALTIME | libc::CLOCK_REALTIME_COARSE | libc::CLOCK_TAI => {
+                (EPOCH_S, simulated.wall_ns)
+            }
+            _ => (MONOTONIC_START_S, i64::try_from(simulated.monotonic_ns).unwrap_or(i64::MAX)),
         };
         // SAFETY: the caller passes a writable timespec.
         unsafe {
-            (*time).tv_sec = (start_s + simulated.now_ns / 1_000_000_000) as libc::time_t;
-            (*time).tv_nsec = (simulated.now_ns % 1_000_000_000) as libc::c_long;
+            (*time).tv_sec = (start_s as i64 + ns.div_euclid(SECOND_NS)) as libc::time_t;
+            (*time).tv_nsec = ns.rem_euclid(SECOND_NS) as libc::c_long;
         }
         return 0;
     }
@@ -113,7 +149,9 @@ pub(crate) unsafe extern "C" fn getrandom(buffer: *mut c_void, length: size_t, f
             // SAFETY: the caller passes `length` writable bytes.
             let bytes = unsafe { std::slice::from_raw_parts_mut(buffer.cast::<u8>(), length) };
             for chunk in bytes.chunks_mut(8) {
-                chunk.copy_from_slice(&split_mix(&mut simulated.entropy).to_le_bytes()[..chunk.len()]);
+                let drawn = split_mix(&mut simulated.entropy);
+                let taken = if simulated.taped { crate::choice::entropy(drawn) } else { drawn };
+                chunk.copy_from_slice(&taken.to_le_bytes()[..chunk.len()]);
             }
         }
         SIMULATED.set(Some(simulated));
@@ -129,6 +167,21 @@ pub(crate) unsafe extern "C" fn getrandom(buffer: *mut c_void, length: size_t, f
         unsafe { std::mem::transmute(found) };
     // SAFETY: the caller's own arguments.
     unsafe { call(buffer, length, flags) }
+}
+
+/// `abort(3)`: stops the thread of a simulation instead of the process. Rust itself aborts where a panic cannot unwind.
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn abort() -> ! {
+    static ORIGINAL: AtomicPtr<c_void> = AtomicPtr::new(std::ptr::null_mut());
+    crate::sim::panics::before_abort();
+    let found = original(&ORIGINAL, c"abort");
+    if !found.is_null() {
+        // SAFETY: libc's symbol of this name has this signature.
+        let call: extern "C" fn() = unsafe { std::mem::transmute(found) };
+        call();
+    }
+    // SAFETY: ends the process; 134 is what a shell shows for an abort.
+    unsafe { libc::_exit(134) }
 }
 
 /// SplitMix64 (Steele, Lea, Flood 2014). A whole ChaCha state would need a thread-local with a constructor.

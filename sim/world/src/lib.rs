@@ -7,10 +7,12 @@
 //! | module | mirrors | what it gives |
 //! | --- | --- | --- |
 //! | [`net`] | `tokio::net` | ordered byte streams between hosts, with latency, back-pressure, resets |
-//! | [`time`] | `tokio::time` | nanosecond clock that jumps to the next event |
+//! | [`time`] | `tokio::time` | nanosecond clocks that jump to the next event |
 //! | [`task`] | `tokio::task` | tasks that belong to a host and die with it |
 //! | [`rand`] | `rand` | one generator per host |
-//! | [`host`] | – | hosts, their crash and their boot |
+//! | [`host`] | – | hosts: crash, kill, boot, pause, clocks |
+//! | [`choice`] | – | recorded choices, to replay a run from |
+//! | [`marks`] | – | forced rare turns, coverage, what must always hold |
 //! | [`mutant`] | – | planted mistakes, switched on by name |
 //! | [`sim`] | – | one simulation: seed in, outcome and fingerprint out |
 //!
@@ -18,10 +20,12 @@
 //! deterministic on that thread; `engine/kernel` is the executor, the event queue and the network;
 //! `common` is what every engine needs.
 
+pub mod choice;
 mod common;
 mod engine;
 pub mod host;
 mod interpose;
+pub mod marks;
 pub mod mutant;
 pub mod net;
 pub mod rand;

@@ -2,13 +2,15 @@
 
 use std::fmt;
 use std::future::{Future, poll_fn};
+use std::panic::Location;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use crate::common::hosts::HostId;
-use crate::common::{self, Common};
+use crate::common::{self, Common, waits};
 use crate::engine::kernel::{self, executor::TaskId};
+use crate::sim::WaitsFor;
 
 /// Why a task has no result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,6 +70,8 @@ impl<T> Drop for EndGuard<T> {
 pub struct JoinHandle<T> {
     shared: Arc<Mutex<Shared<T>>>,
     task: Option<TaskId>,
+    /// Where it was started.
+    site: &'static Location<'static>,
 }
 
 impl<T> fmt::Debug for JoinHandle<T> {
@@ -100,13 +104,14 @@ impl<T> Future for JoinHandle<T> {
             None => {
                 assert!(!shared.ended, "a JoinHandle was polled after it had given its result");
                 shared.waker = Some(context.waker().clone());
-                Poll::Pending
+                waits::note(Poll::Pending, || WaitsFor::Join(self.site.to_string()))
             }
         }
     }
 }
 
 /// Starts a task on the current host.
+#[track_caller]
 pub fn spawn<F>(future: F) -> JoinHandle<F::Output>
 where
     F: Future + Send + 'static,
@@ -115,6 +120,7 @@ where
     spawn_on(common::with(Common::current_host), future)
 }
 
+#[track_caller]
 pub(crate) fn spawn_on<F>(host: HostId, future: F) -> JoinHandle<F::Output>
 where
     F: Future + Send + 'static,
@@ -126,8 +132,9 @@ where
         let value = future.await;
         end(&guard.0, Ok(value));
     };
-    let task = kernel::with(|kernel| kernel.spawn(host, Box::pin(task)));
-    JoinHandle { shared, task }
+    let site = Location::caller();
+    let task = kernel::with(|kernel| kernel.spawn(host, site, Box::pin(task)));
+    JoinHandle { shared, task, site }
 }
 
 /// Lets the other ready tasks have their chance.

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::rc::Rc;
 
-use rand_chacha::ChaCha8Rng;
-
+use super::clock::Clock;
 use super::{BoxFuture, generator};
+use crate::choice::Source;
+use crate::sim::Progress;
 
 /// A host of the simulation, numbered in the order of creation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -19,30 +20,45 @@ impl HostId {
 
 type Boot = Box<dyn Fn() -> BoxFuture + Send>;
 
+/// What of a host runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Power {
+    /// The machine and its processes.
+    Up,
+    /// The machine, but none of its processes.
+    Killed,
+    /// Nothing: the machine has no power.
+    Off,
+}
+
 struct Host {
     name: String,
-    up: bool,
+    power: Power,
+    paused: bool,
+    clock: Clock,
     /// Shared out while it runs, hence counted.
     boot: Option<Rc<Boot>>,
-    random: ChaCha8Rng,
+    random: Source,
 }
 
 /// All hosts.
 pub(crate) struct Hosts {
     seed: u64,
+    /// Learns the names, for reports from another thread.
+    progress: Progress,
     hosts: Vec<Host>,
     by_name: BTreeMap<String, HostId>,
 }
 
 impl Hosts {
-    pub(crate) fn new(seed: u64) -> Hosts {
-        let mut hosts = Hosts { seed, hosts: Vec::new(), by_name: BTreeMap::new() };
+    pub(crate) fn new(seed: u64, progress: Progress) -> Hosts {
+        let mut hosts = Hosts { seed, progress, hosts: Vec::new(), by_name: BTreeMap::new() };
         hosts.add("director", None);
-        hosts.hosts[0].up = true;
+        hosts.hosts[0].power = Power::Up;
         hosts
     }
 
-    /// Adds a host that is down. `None` when the name is taken.
+    /// Adds a host whose processes do not run yet. `None` when the name is taken.
     ///
     /// Its randomness depends on the seed and its name only: another host more or less does not change it.
     pub(crate) fn add(&mut self, name: &str, boot: Option<Boot>) -> Option<HostId> {
@@ -51,8 +67,16 @@ impl Hosts {
         }
         let id = HostId(self.hosts.len() as u32);
         let random = generator(self.seed, &format!("host {name}"));
-        self.hosts.push(Host { name: name.to_owned(), up: false, boot: boot.map(Rc::new), random });
+        self.hosts.push(Host {
+            name: name.to_owned(),
+            power: Power::Killed,
+            paused: false,
+            clock: Clock::default(),
+            boot: boot.map(Rc::new),
+            random,
+        });
         self.by_name.insert(name.to_owned(), id);
+        self.progress.add_host(name);
         Some(id)
     }
 
@@ -65,23 +89,50 @@ impl Hosts {
     }
 
     pub(crate) fn is_up(&self, host: HostId) -> bool {
-        self.hosts[host.0 as usize].up
+        self.power(host) == Power::Up
     }
 
-    pub(crate) fn random(&mut self, host: HostId) -> &mut ChaCha8Rng {
+    pub(crate) fn power(&self, host: HostId) -> Power {
+        self.hosts[host.0 as usize].power
+    }
+
+    /// Sets the power of any host but the director; returns what it was before, if that is a change.
+    pub(crate) fn set_power(&mut self, host: HostId, power: Power) -> Option<Power> {
+        let before = self.power(host);
+        if host == HostId::DIRECTOR || before == power {
+            return None;
+        }
+        self.hosts[host.0 as usize].power = power;
+        Some(before)
+    }
+
+    pub(crate) fn is_paused(&self, host: HostId) -> bool {
+        self.hosts[host.0 as usize].paused
+    }
+
+    /// True if that is a change. The director, and a host that is not up, cannot be paused.
+    pub(crate) fn set_paused(&mut self, host: HostId, paused: bool) -> bool {
+        if paused && (host == HostId::DIRECTOR || !self.is_up(host)) {
+            return false;
+        }
+        std::mem::replace(&mut self.hosts[host.0 as usize].paused, paused) != paused
+    }
+
+    pub(crate) fn clock(&self, host: HostId) -> &Clock {
+        &self.hosts[host.0 as usize].clock
+    }
+
+    pub(crate) fn clock_mut(&mut self, host: HostId) -> &mut Clock {
+        &mut self.hosts[host.0 as usize].clock
+    }
+
+    pub(crate) fn random(&mut self, host: HostId) -> &mut Source {
         &mut self.hosts[host.0 as usize].random
     }
 
-    /// False when it was down already. The director cannot go down.
-    pub(crate) fn set_down(&mut self, host: HostId) -> bool {
-        host != HostId::DIRECTOR && std::mem::replace(&mut self.hosts[host.0 as usize].up, false)
-    }
-
-    /// What to run to boot it; `None` when it was up already.
-    pub(crate) fn set_up(&mut self, host: HostId) -> Option<impl Fn() -> BoxFuture + use<>> {
-        let host = &mut self.hosts[host.0 as usize];
-        let was_up = std::mem::replace(&mut host.up, true);
-        let boot = host.boot.clone().filter(|_| !was_up)?;
+    /// What to run to boot it.
+    pub(crate) fn boot_of(&self, host: HostId) -> Option<impl Fn() -> BoxFuture + use<>> {
+        let boot = self.hosts[host.0 as usize].boot.clone()?;
         Some(move || boot())
     }
 

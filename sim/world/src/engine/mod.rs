@@ -4,6 +4,7 @@
 pub(crate) mod kernel;
 
 use std::cell::OnceCell;
+use std::panic::Location;
 use std::rc::Rc;
 
 use self::kernel::Kernel;
@@ -27,10 +28,10 @@ pub(crate) enum Engine {
 }
 
 impl World {
-    /// The processes of a host die.
-    pub(crate) fn kill(&self, host: HostId) {
+    /// True time since the start.
+    pub(crate) fn now_ns(&self) -> u64 {
         match &self.engine {
-            Engine::Kernel(kernel) => kernel.kill(host),
+            Engine::Kernel(kernel) => kernel.now_ns(),
         }
     }
 
@@ -41,10 +42,52 @@ impl World {
         }
     }
 
-    /// The processes of a host that is down start.
-    pub(crate) fn boot(&self, host: HostId) {
+    /// The processes of a host are killed.
+    pub(crate) fn kill(&self, host: HostId) {
         match &self.engine {
-            Engine::Kernel(kernel) => kernel.boot(host),
+            Engine::Kernel(kernel) => kernel.kill(host),
+        }
+    }
+
+    /// The processes of a host that is down start.
+    pub(crate) fn boot(&self, host: HostId, site: &'static Location<'static>) {
+        match &self.engine {
+            Engine::Kernel(kernel) => kernel.boot(host, site),
+        }
+    }
+
+    /// The processes of a host stop where they stand.
+    pub(crate) fn pause(&self, host: HostId) {
+        match &self.engine {
+            Engine::Kernel(kernel) => kernel.pause(host),
+        }
+    }
+
+    /// The processes of a paused host run on.
+    pub(crate) fn resume(&self, host: HostId) {
+        match &self.engine {
+            Engine::Kernel(kernel) => kernel.resume(host),
+        }
+    }
+
+    /// The clocks of a host run fast or slow.
+    pub(crate) fn set_clock_drift(&self, host: HostId, drift_ppb: i32) {
+        match &self.engine {
+            Engine::Kernel(kernel) => kernel.set_clock_drift(host, drift_ppb),
+        }
+    }
+
+    /// The wall clock of a host is set to a distance from the true time.
+    pub(crate) fn set_clock_skew(&self, host: HostId, skew_ns: i64) {
+        match &self.engine {
+            Engine::Kernel(kernel) => kernel.set_clock_skew(host, skew_ns),
+        }
+    }
+
+    /// The wall clock of a host is moved.
+    pub(crate) fn jump_clock(&self, host: HostId, by_ns: i64) {
+        match &self.engine {
+            Engine::Kernel(kernel) => kernel.jump_clock(host, by_ns),
         }
     }
 }

@@ -16,10 +16,11 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::common::{self, Common, hosts::HostId};
+use crate::common::{self, Common, hosts::HostId, waits};
 use crate::engine::kernel;
 pub use crate::engine::kernel::net::Latency;
 use crate::host::Host;
+use crate::sim::WaitsFor;
 
 pub use self::impair::{Impaired, Impairment, heal_all, impair, impair_both, reset_connections};
 pub use self::options::Keepalive;
@@ -75,7 +76,8 @@ impl TcpStream {
     pub async fn connect(address: &str) -> io::Result<TcpStream> {
         let (host, port) = split(address)?;
         let to = resolve(host)?;
-        kernel::net::TcpStream::connect(to, port).await.map(TcpStream)
+        let connected = kernel::net::TcpStream::connect(to, port);
+        waits::noting(connected, || WaitsFor::Connect(address.to_owned())).await.map(TcpStream)
     }
 
     /// The address of the other end.
@@ -120,7 +122,8 @@ impl AsyncRead for TcpStream {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(context, buffer)
+        let poll = Pin::new(&mut self.0).poll_read(context, buffer);
+        waits::note(poll, || WaitsFor::Read(self.peer_addr().ok()))
     }
 }
 
@@ -130,7 +133,8 @@ impl AsyncWrite for TcpStream {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(context, bytes)
+        let poll = Pin::new(&mut self.0).poll_write(context, bytes);
+        waits::note(poll, || WaitsFor::Write(self.peer_addr().ok()))
     }
 
     fn poll_write_vectored(
@@ -138,7 +142,8 @@ impl AsyncWrite for TcpStream {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write_vectored(context, slices)
+        let poll = Pin::new(&mut self.0).poll_write_vectored(context, slices);
+        waits::note(poll, || WaitsFor::Write(self.peer_addr().ok()))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -179,7 +184,8 @@ impl TcpListener {
     /// # Errors
     /// `NotConnected` when the listener is gone.
     pub async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
-        let (stream, peer) = self.0.accept().await?;
+        let accepted = waits::noting(self.0.accept(), || WaitsFor::Accept(Some(self.0.local_addr())));
+        let (stream, peer) = accepted.await?;
         Ok((TcpStream(stream), peer))
     }
 

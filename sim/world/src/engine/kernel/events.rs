@@ -1,162 +1,211 @@
 //! Timers and scheduled events in one queue, ordered by time and, within an instant, by the order of scheduling.
+//!
+//! They stand on a timing wheel. Own code, since no crate keeps this order: the wheels on crates.io (in `tokio-util`,
+//! `hierarchical_hash_wheel_timer` and others) tick in milliseconds and leave the order within a tick open.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
 use std::task::Waker;
 
 use super::net::NetEvent;
+use super::slab::Slab;
+use super::wheel::{Links, Timed, Wheel};
+use crate::common::hosts::HostId;
 
-/// A timer, for good: the generation tells it from later timers in the same slot.
+/// A timer, for good: the number tells it from later events in the same slot of the slab.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TimerId {
     index: u32,
-    generation: u32,
+    number: u64,
 }
 
 /// What is to happen at a moment.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(super) enum Event {
-    Timer(TimerId),
+    Timer(Waker),
     Net(NetEvent),
 }
 
-struct Entry {
+struct Node {
     at_ns: u64,
-    /// Orders events of the same instant; unique.
+    /// Counts scheduled events; unique.
     number: u64,
     event: Event,
+    /// Whose clock a timer goes by.
+    host: HostId,
+    /// Where it stands on the wheel.
+    links: Links,
 }
 
-impl PartialEq for Entry {
-    fn eq(&self, other: &Self) -> bool {
-        self.number == other.number
+impl Timed for Node {
+    fn at_ns(&self) -> u64 {
+        self.at_ns
     }
-}
-impl Eq for Entry {}
-impl PartialOrd for Entry {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-impl Ord for Entry {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.at_ns, self.number).cmp(&(other.at_ns, other.number))
-    }
-}
 
-#[derive(Default)]
-struct Timer {
-    generation: u32,
-    waker: Option<Waker>,
+    fn links(&mut self) -> &mut Links {
+        &mut self.links
+    }
 }
 
 /// The event queue.
 #[derive(Default)]
 pub(crate) struct Events {
-    queue: BinaryHeap<Reverse<Entry>>,
+    nodes: Slab<Node>,
     next_number: u64,
-    timers: Vec<Timer>,
-    free_timers: Vec<u32>,
-    /// Entries in the queue whose timer was cancelled.
-    cancelled: usize,
+    wheel: Wheel,
 }
 
-/// Below this many cancelled entries a rebuild of the queue is not worth it.
-const REBUILD_FROM: usize = 1024;
-
 impl Events {
-    /// Schedules an event; times must not lie in the past.
+    /// Schedules an event. What should have happened already happens at the instant of the last event.
     pub(super) fn schedule(&mut self, at_ns: u64, event: Event) {
+        self.add(at_ns, event, HostId::DIRECTOR);
+    }
+
+    /// Starts a timer that goes by a host's clock.
+    pub(crate) fn add_timer(&mut self, at_ns: u64, waker: Waker, host: HostId) -> TimerId {
+        self.add(at_ns, Event::Timer(waker), host)
+    }
+
+    fn add(&mut self, at_ns: u64, event: Event, host: HostId) -> TimerId {
         let number = self.next_number;
         self.next_number += 1;
-        self.queue.push(Reverse(Entry { at_ns, number, event }));
+        let at_ns = at_ns.max(self.wheel.now_ns());
+        let index = self.nodes.insert(Node { at_ns, number, event, host, links: Links::default() });
+        self.wheel.append(&mut self.nodes, index, at_ns);
+        TimerId { index, number }
     }
 
-    pub(crate) fn add_timer(&mut self, at_ns: u64, waker: Waker) -> TimerId {
-        let index = self.free_timers.pop().unwrap_or_else(|| {
-            self.timers.push(Timer::default());
-            (self.timers.len() - 1) as u32
-        });
-        let timer = &mut self.timers[index as usize];
-        timer.waker = Some(waker);
-        let id = TimerId { index, generation: timer.generation };
-        self.schedule(at_ns, Event::Timer(id));
-        id
+    /// Takes an event out of the queue.
+    #[inline]
+    fn remove(&mut self, index: u32) -> Option<(u64, Event)> {
+        let node = self.nodes.remove(index)?;
+        self.wheel.unlink(&mut self.nodes, node.at_ns, node.links);
+        Some((node.number, node.event))
     }
 
-    /// Replaces who is woken by a timer that has not fired yet; returns the old waker to be dropped.
-    pub(crate) fn update_timer(&mut self, id: TimerId, waker: &Waker) -> Option<Waker> {
-        match self.timer(id)?.waker.as_mut() {
-            Some(current) if !current.will_wake(waker) => Some(std::mem::replace(current, waker.clone())),
+    fn timer(&mut self, id: TimerId) -> Option<&mut Waker> {
+        match self.nodes.get_mut(id.index) {
+            Some(Node { number, event: Event::Timer(waker), .. }) if *number == id.number => Some(waker),
             _ => None,
         }
     }
 
-    fn timer(&mut self, id: TimerId) -> Option<&mut Timer> {
-        self.timers.get_mut(id.index as usize).filter(|timer| timer.generation == id.generation)
+    /// Replaces who is woken by a timer; gives the old waker, to be dropped. `Err` when the timer is over.
+    pub(crate) fn update_timer(&mut self, id: TimerId, waker: &Waker) -> Result<Option<Waker>, TimerOver> {
+        let current = self.timer(id).ok_or(TimerOver)?;
+        Ok((!current.will_wake(waker)).then(|| std::mem::replace(current, waker.clone())))
     }
 
-    /// Ends a timer. `None` when it was cancelled before.
-    pub(super) fn fire(&mut self, id: TimerId) -> Option<Waker> {
-        let Some(timer) = self.timer(id) else {
-            self.cancelled -= 1;
-            return None;
-        };
-        timer.generation = timer.generation.wrapping_add(1);
-        let waker = timer.waker.take();
-        self.free_timers.push(id.index);
-        waker
-    }
-
-    /// Cancels a timer; its entry stays in the queue until it is due or until too many such entries have gathered.
+    /// Cancels a timer. Gives its waker, to be dropped.
     pub(super) fn cancel(&mut self, id: TimerId) -> Option<Waker> {
-        let timer = self.timer(id)?;
-        timer.generation = timer.generation.wrapping_add(1);
-        let waker = timer.waker.take();
-        self.free_timers.push(id.index);
-        self.cancelled += 1;
-        if self.cancelled > REBUILD_FROM && self.cancelled > self.queue.len() / 2 {
-            self.rebuild();
-        }
-        waker
+        self.timer(id)?;
+        self.remove(id.index).and_then(into_waker)
     }
 
-    fn rebuild(&mut self) {
-        let timers = &self.timers;
-        self.queue.retain(|Reverse(entry)| match entry.event {
-            Event::Timer(id) => timers[id.index as usize].generation == id.generation,
-            Event::Net(_) => true,
+    /// Ends all timers that go by a host's clock, since that changes; their owners are to be woken.
+    pub(super) fn take_timers_of(&mut self, host: HostId) -> Vec<Waker> {
+        let timers = self.nodes.iter().filter_map(|(index, node)| match node.event {
+            Event::Timer(_) if node.host == host => Some(TimerId { index, number: node.number }),
+            _ => None,
         });
-        self.queue.shrink_to(self.queue.len() * 2);
-        self.cancelled = 0;
+        let mut timers: Vec<TimerId> = timers.collect();
+        timers.sort_unstable_by_key(|timer| timer.number);
+        timers.into_iter().filter_map(|timer| self.cancel(timer)).collect()
     }
 
-    /// When the next event is due. Cancelled timers do not move the clock.
+    /// When the next event is due. The queue's time moves there: what is scheduled afterwards is due then or later.
     pub(super) fn next_time(&mut self) -> Option<u64> {
-        while let Some(Reverse(entry)) = self.queue.peek() {
-            match entry.event {
-                Event::Timer(id) if self.timers[id.index as usize].generation != id.generation => {
-                    self.queue.pop();
-                    self.cancelled -= 1;
-                }
-                _ => return Some(entry.at_ns),
-            }
-        }
-        None
+        self.wheel.next_time(&mut self.nodes)
     }
 
-    /// Takes the next event due at exactly this time.
+    /// Takes the next event due at exactly this time, which [`Events::next_time`] gave.
+    #[inline]
     pub(super) fn pop_due(&mut self, at_ns: u64) -> Option<(u64, Event)> {
-        if self.queue.peek()?.0.at_ns != at_ns {
-            return None;
-        }
-        self.queue.pop().map(|Reverse(entry)| (entry.number, entry.event))
+        debug_assert_eq!(at_ns, self.wheel.now_ns(), "the wheel stands where the clock does");
+        let index = self.wheel.first_due()?;
+        self.remove(index)
     }
 
     /// Empties everything; returns the wakers to be dropped.
     pub(super) fn clear(&mut self) -> Vec<Waker> {
-        self.queue.clear();
-        self.cancelled = 0;
-        self.timers.iter_mut().filter_map(|timer| timer.waker.take()).collect()
+        let indices: Vec<u32> = self.nodes.iter().map(|(index, _)| index).collect();
+        indices.into_iter().filter_map(|index| self.remove(index)).filter_map(into_waker).collect()
+    }
+}
+
+fn into_waker((_, event): (u64, Event)) -> Option<Waker> {
+    match event {
+        Event::Timer(waker) => Some(waker),
+        Event::Net(_) => None,
+    }
+}
+
+/// A timer has fired, or was ended because its clock changed.
+#[derive(Debug)]
+pub(crate) struct TimerOver;
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[derive(Debug, Clone)]
+    enum Step {
+        Add { in_ns: u64 },
+        Cancel(prop::sample::Index),
+        Advance,
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        // Distances of every size, and many equal ones.
+        let distance = (0..64_u32, any::<u64>()).prop_map(|(bits, value)| value >> bits);
+        prop_oneof![
+            2 => distance.prop_map(|in_ns| Step::Add { in_ns }),
+            3 => (0..5_u64).prop_map(|step| Step::Add { in_ns: step * 1_000 }),
+            2 => any::<prop::sample::Index>().prop_map(Step::Cancel),
+            3 => Just(Step::Advance),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 600, ..ProptestConfig::default() })]
+
+        /// The model: a map sorted by time and number.
+        #[test]
+        fn it_behaves_as_a_sorted_map(steps in prop::collection::vec(step(), 0..400)) {
+            let (mut events, mut model, mut now_ns) = (Events::default(), BTreeMap::new(), 0_u64);
+            for step in steps {
+                match step {
+                    Step::Add { in_ns } => {
+                        let at_ns = now_ns.saturating_add(in_ns);
+                        let timer = events.add_timer(at_ns, Waker::noop().clone(), HostId::DIRECTOR);
+                        model.insert((at_ns, timer.number), timer);
+                    }
+                    Step::Cancel(which) => {
+                        let key = model.keys().nth(which.index(model.len().max(1))).copied();
+                        if let Some(timer) = key.and_then(|key| model.remove(&key)) {
+                            prop_assert!(events.cancel(timer).is_some());
+                            prop_assert!(events.cancel(timer).is_none());
+                            prop_assert!(events.update_timer(timer, Waker::noop()).is_err());
+                        }
+                    }
+                    Step::Advance => {
+                        let expected = model.keys().next().map(|key| key.0);
+                        prop_assert_eq!(events.next_time(), expected);
+                        let Some(next_ns) = expected else { continue };
+                        now_ns = next_ns;
+                        while let Some((number, _)) = events.pop_due(now_ns) {
+                            let first = model.pop_first().map(|(key, _)| key);
+                            prop_assert_eq!(first, Some((now_ns, number)));
+                        }
+                        prop_assert!(model.keys().next().is_none_or(|key| key.0 > now_ns));
+                    }
+                }
+                prop_assert_eq!(events.nodes.iter().count(), model.len());
+            }
+            prop_assert_eq!(events.clear().len(), model.len());
+            prop_assert_eq!(events.next_time(), None);
+        }
     }
 }

@@ -19,6 +19,8 @@ pub(crate) enum Mark<'a> {
     Delivery { kind: &'static str, from: HostId, to: HostId, connection: u32, payload: &'a [u8] },
     /// A fault was injected or healed.
     Fault { kind: &'static str, host: HostId },
+    /// A property of a host was set.
+    Setting { kind: &'static str, host: HostId, value: i64 },
 }
 
 /// Checkpoints are this many marks apart: a divergence is first narrowed to such a stretch, then played in detail.
@@ -61,6 +63,9 @@ impl Fingerprint {
                 (3 + kind.len() as u8, hosts, connection, payload)
             }
             Mark::Fault { kind, host } => (64 + kind.len() as u8, u64::from(host.0), 0, kind.as_bytes()),
+            Mark::Setting { kind, host, value } => {
+                (128 + kind.len() as u8, value as u64, host.0, kind.as_bytes())
+            }
         };
         fixed[8..16].copy_from_slice(&a.to_le_bytes());
         fixed[16..20].copy_from_slice(&b.to_le_bytes());
@@ -102,6 +107,7 @@ fn describe(number: u64, now_ns: u64, mark: &Mark<'_>) -> String {
             format!("{kind} host {} -> host {} connection {connection} {:?}", from.0, to.0, text)
         }
         Mark::Fault { kind, host } => format!("{kind} host {}", host.0),
+        Mark::Setting { kind, host, value } => format!("{kind} host {} to {value}", host.0),
     };
     format!("{number} {:.9}s {what}", now_ns as f64 / 1e9)
 }

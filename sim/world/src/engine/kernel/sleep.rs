@@ -6,7 +6,10 @@ use std::task::{Context, Poll};
 
 use super::events::TimerId;
 
-/// Ends at a moment; holds a timer while it is waited for.
+/// A reading of the clock that never comes.
+pub(crate) const NEVER_NS: u64 = u64::MAX;
+
+/// Ends when the monotonic clock of the host that waits shows this; holds a timer while it is waited for.
 #[derive(Debug)]
 pub(crate) struct Sleep {
     deadline_ns: u64,
@@ -24,19 +27,26 @@ impl Future for Sleep {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         super::with(|kernel| {
-            if kernel.now_ns() >= self.deadline_ns {
+            let common = &kernel.common;
+            if self.deadline_ns == NEVER_NS {
+                return Poll::Pending;
+            }
+            if common.monotonic_ns(kernel.now_ns()) >= self.deadline_ns {
                 if let Some(timer) = self.timer.take() {
                     kernel.cancel_timer(timer);
                 }
                 return Poll::Ready(());
             }
-            match self.timer {
-                Some(timer) => drop(kernel.events.borrow_mut().update_timer(timer, context.waker())),
-                None => {
-                    let waker = context.waker().clone();
-                    self.timer = Some(kernel.events.borrow_mut().add_timer(self.deadline_ns, waker));
+            if let Some(timer) = self.timer {
+                let updated = kernel.events.borrow_mut().update_timer(timer, context.waker());
+                if updated.is_ok() {
+                    return Poll::Pending;
                 }
+                // The clock was changed: the deadline lies at another true time now.
             }
+            let (due_ns, waker) = (common.true_ns(self.deadline_ns), context.waker().clone());
+            let timer = kernel.events.borrow_mut().add_timer(due_ns, waker, common.current_host());
+            self.timer = Some(timer);
             Poll::Pending
         })
     }

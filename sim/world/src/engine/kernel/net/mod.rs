@@ -33,7 +33,6 @@ use std::collections::BTreeMap;
 use std::io;
 use std::task::Waker;
 
-use rand_chacha::ChaCha8Rng;
 
 use self::connection::Connections;
 use self::handshake::Listener;
@@ -46,11 +45,12 @@ use self::udp::{DatagramId, Sockets};
 use super::Kernel;
 use super::events::Event;
 use super::fingerprint::Mark;
+use crate::choice::Source;
 use crate::common::hosts::HostId;
 use crate::net::{LinkProfile, Placement};
 
 /// What the network draws from.
-type Random = ChaCha8Rng;
+type Random = Source;
 
 /// Ports below are for services.
 const FIRST_EPHEMERAL_PORT: u16 = 32_768;
