@@ -1,7 +1,7 @@
 //! The promises of the scenarios: they hold over many seeds, every planted mistake is found by its scenario, and
 //! the same seed gives the same run.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
 
 use harness::rehearsal::{self, Played, Request};
@@ -65,6 +65,36 @@ fn payment_trouble_holds() {
 #[test]
 fn inventory_crash_holds() {
     holds_on_many_seeds("ticketing/inventory-crash");
+}
+
+#[test]
+fn bad_network_holds() {
+    holds_on_many_seeds("ticketing/bad-network");
+}
+
+#[test]
+fn swarm_holds() {
+    holds_on_many_seeds("ticketing/swarm");
+}
+
+/// A mark that no scenario ever comes by is a case that nobody rehearses, or one that cannot happen.
+#[test]
+fn every_mark_is_reached_by_some_scenario() {
+    let mut never: BTreeMap<String, u64> = BTreeMap::new();
+    for seed in 0..SEEDS {
+        for entry in catalogue::ENTRIES {
+            let result = play(entry.name, Size::Hunt, seed, &[], &[]).result;
+            assert!(result.coverage.len() > 12, "{:?}", result.coverage);
+            for place in result.coverage {
+                *never.entry(place.name).or_default() += place.hits;
+            }
+        }
+        if never.values().all(|hits| *hits > 0) {
+            return;
+        }
+    }
+    never.retain(|_, hits| *hits == 0);
+    panic!("in {SEEDS} seeds of each scenario nobody came by {:?}", never.keys());
 }
 
 /// Each mutant makes its own scenario fail, on one of the first seeds.

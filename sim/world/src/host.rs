@@ -70,6 +70,11 @@ pub fn find(name: &str) -> Option<Host> {
     common::with(|common| common.hosts.borrow().find(name)).map(Host)
 }
 
+/// All hosts but the director, in the order in which they were added.
+pub fn all() -> Vec<Host> {
+    common::with(|common| common.hosts.borrow().all().map(Host).collect())
+}
+
 impl Host {
     /// Its name.
     pub fn name(self) -> String {

@@ -84,6 +84,11 @@ impl Hosts {
         self.by_name.get(name).copied()
     }
 
+    /// All but the director, in the order of creation.
+    pub(crate) fn all(&self) -> impl Iterator<Item = HostId> + use<> {
+        (HostId::DIRECTOR.0 + 1..self.hosts.len() as u32).map(HostId)
+    }
+
     pub(crate) fn name(&self, host: HostId) -> &str {
         &self.hosts[host.0 as usize].name
     }
