@@ -15,10 +15,7 @@ use partners::payment::{
     signature,
 };
 use wire::http::{CallError, Client};
-use world::{
-    net::TcpListener,
-    time::{Instant, sleep},
-};
+use world::{net::TcpListener, sim, time::sleep};
 
 const BANK: &str = "bank-1:80";
 const BUDGET: Duration = Duration::from_secs(3);

@@ -223,27 +223,9 @@ pub const FEATURES: &[Feature] = &[
         madsim: Full,
         tokio: Full,
     },
-    Feature {
-        name: "crash: connecting",
-        promise: "no answer",
-        turmoil: Full,
-        madsim: Full,
-        tokio: Full,
-    },
-    Feature {
-        name: "kill: peers",
-        promise: "reset",
-        turmoil: Full,
-        madsim: Full,
-        tokio: Full,
-    },
-    Feature {
-        name: "kill: connecting",
-        promise: "refused",
-        turmoil: Full,
-        madsim: Full,
-        tokio: Full,
-    },
+    Feature { name: "crash: connecting", promise: "no answer", turmoil: Full, madsim: Full, tokio: Full },
+    Feature { name: "kill: peers", promise: "reset", turmoil: Full, madsim: Full, tokio: Full },
+    Feature { name: "kill: connecting", promise: "refused", turmoil: Full, madsim: Full, tokio: Full },
     Feature {
         name: "boot",
         promise: "runs again, after crash and kill",
@@ -321,13 +303,7 @@ pub const FEATURES: &[Feature] = &[
         madsim: Full,
         tokio: Full,
     },
-    Feature {
-        name: "delay",
-        promise: "every packet takes longer",
-        turmoil: Full,
-        madsim: Full,
-        tokio: Full,
-    },
+    Feature { name: "delay", promise: "every packet takes longer", turmoil: Full, madsim: Full, tokio: Full },
     Feature {
         name: "loss of datagrams",
         promise: "each by its probability",
@@ -391,13 +367,7 @@ pub const FEATURES: &[Feature] = &[
         madsim: Full,
         tokio: Full,
     },
-    Feature {
-        name: "cores",
-        promise: "work queues for them",
-        turmoil: Full,
-        madsim: Full,
-        tokio: Full,
-    },
+    Feature { name: "cores", promise: "work queues for them", turmoil: Full, madsim: Full, tokio: Full },
     Feature {
         name: "limits",
         promise: "open files and memory run out as errors",
@@ -426,13 +396,7 @@ pub const FEATURES: &[Feature] = &[
         madsim: Full,
         tokio: Full,
     },
-    Feature {
-        name: "mutants",
-        promise: "as switched",
-        turmoil: Full,
-        madsim: Full,
-        tokio: Full,
-    },
+    Feature { name: "mutants", promise: "as switched", turmoil: Full, madsim: Full, tokio: Full },
     Feature {
         name: "strategies of scheduling",
         promise: "first-in-first-out, random, PCT",
@@ -451,7 +415,8 @@ pub const FEATURES: &[Feature] = &[
 
 /// The table as Markdown, as it stands in the documentation.
 pub fn render() -> String {
-    let mut text = String::from("\n| feature | kernel | turmoil | madsim | tokio |\n| --- | --- | --- | --- | --- |\n");
+    let mut text =
+        String::from("\n| feature | kernel | turmoil | madsim | tokio |\n| --- | --- | --- | --- | --- |\n");
     for feature in FEATURES {
         let _ = write!(text, "| {} | {} |", feature.name, feature.promise);
         for engine in [EngineKind::Turmoil, EngineKind::Madsim, EngineKind::Tokio] {

@@ -30,9 +30,9 @@ use std::sync::Arc;
 use std::task::{Poll, Waker};
 use std::time::{Duration, SystemTime};
 
+use self::links::{Link, Links};
 #[cfg(madsim)]
 use self::madsim::Madsim;
-use self::links::{Link, Links};
 use self::task::{Hosted, Task};
 use self::tokio::Tokio;
 use self::turmoil::Turmoil;

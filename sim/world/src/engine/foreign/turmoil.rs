@@ -121,7 +121,8 @@ impl Native for Turmoil {
     }
 
     fn host_down(&self, host: HostId, machine_goes_on: bool) {
-        let never_started = self.inboxes.borrow_mut().get_mut(&host).map(|inbox| std::mem::take(&mut inbox.tasks));
+        let never_started =
+            self.inboxes.borrow_mut().get_mut(&host).map(|inbox| std::mem::take(&mut inbox.tasks));
         drop(never_started);
         self.command(Command::Crash(host));
         if machine_goes_on {
@@ -135,7 +136,11 @@ impl Native for Turmoil {
             return Ok(());
         }
         if before.partitioned != after.partitioned {
-            self.command(if after.partitioned { Command::Partition(from, to) } else { Command::Repair(from, to) });
+            self.command(if after.partitioned {
+                Command::Partition(from, to)
+            } else {
+                Command::Repair(from, to)
+            });
         }
         if before.held != after.held {
             self.command(if after.held { Command::Hold(from, to) } else { Command::Release(from, to) });
