@@ -10,7 +10,7 @@
 
 use std::collections::VecDeque;
 
-use super::connection::{Life, Payload, State};
+use super::connection::{Life, Payload, State, WINDOW};
 use super::link::Gate;
 use super::{ConnectionId, NetEvent, Network, Wakes};
 use crate::engine::kernel::Kernel;
@@ -119,7 +119,7 @@ struct Acknowledgement {
 pub(super) struct Recovery {
     /// The first segment that is not acknowledged.
     acknowledged: u32,
-    /// Bytes that were not read when it began, and all written since.
+    /// Bytes that were not read when it began, as far as the writer knew, and all written since.
     pub(super) written: u64,
     /// How many of these have been read, as far as the writer has heard.
     known_consumed: u64,
@@ -191,9 +191,11 @@ impl Network {
         if pipe.recovery.is_some() {
             return;
         }
+        // A writer that waits has not heard of what was read meanwhile.
+        let known_unread = if pipe.writer.is_some() { WINDOW } else { pipe.unread() };
         pipe.recovery = Some(Box::new(Recovery {
             acknowledged,
-            written: pipe.unread() as u64,
+            written: known_unread as u64,
             known_consumed: 0,
             waiting_since_ns: since_ns,
             timeout_ns: pipe.round_trip.timeout_ns(),
