@@ -116,7 +116,10 @@ mod tests {
             assert_eq!(engine.to_string().parse(), Ok(engine));
         }
         let error = "steam".parse::<EngineKind>().expect_err("there is no such engine");
-        assert_eq!(error.to_string(), r#"no engine is named "steam"; there are kernel, turmoil, madsim, tokio"#);
+        assert_eq!(
+            error.to_string(),
+            r#"no engine is named "steam"; there are kernel, turmoil, madsim, tokio"#
+        );
     }
 
     #[test]

@@ -121,9 +121,7 @@ impl World {
         impairment: Impairment,
     ) -> u64 {
         match &self.engine {
-            Engine::Kernel(kernel) => {
-                kernel.network.borrow_mut().impair(kernel, from, to, both, impairment)
-            }
+            Engine::Kernel(kernel) => kernel.network.borrow_mut().impair(kernel, from, to, both, impairment),
             Engine::Foreign(foreign) => foreign.impair(from, to, both, impairment),
         }
     }

@@ -63,7 +63,11 @@ fn crash_drops_tasks(engine: EngineKind) -> Seen {
         time::sleep(Duration::from_millis(50)).await;
         assert_eq!(steps.load(Ordering::Relaxed), steps_then, "nothing runs on");
         assert_eq!(drops.load(Ordering::Relaxed), 1);
-        if at_once == 1 { Ok(()) } else { seen("they stand still at once and are dropped at the end of the tick") }
+        if at_once == 1 {
+            Ok(())
+        } else {
+            seen("they stand still at once and are dropped at the end of the tick")
+        }
     })
 }
 
@@ -182,9 +186,13 @@ fn pause(engine: EngineKind) -> Seen {
 fn clocks(engine: EngineKind) -> Seen {
     play(engine, || async {
         let machine = host::add("machine", || async {});
-        machine.set_clock_drift(500_000);
+        machine.set_clock_drift(500_000_000);
         machine.set_clock_skew(Shift::Backward(Duration::from_secs(3600)));
-        let (wall, here) = machine.spawn(async { (time::system_now(), ()) }).await.map(|(wall, ())| (wall, time::system_now())).expect("up");
+        let (wall, here) = machine
+            .spawn(async { (time::system_now(), ()) })
+            .await
+            .map(|(wall, ())| (wall, time::system_now()))
+            .expect("up");
         let behind = here.duration_since(wall).expect("it is behind");
         assert!(behind > Duration::from_secs(3599) && behind < Duration::from_secs(3605), "{behind:?}");
         let start = sim::elapsed();
@@ -197,7 +205,11 @@ fn clocks(engine: EngineKind) -> Seen {
         let waited = waited.await.expect("up");
         let truly = sim::elapsed() - start;
         assert!(waited >= Duration::from_millis(300), "{waited:?}");
-        if truly >= Duration::from_millis(199) && truly < waited { Ok(()) } else { Err(format!("{waited:?} {truly:?}")) }
+        if truly >= Duration::from_millis(199) && truly < waited {
+            Ok(())
+        } else {
+            Err(format!("{waited:?} {truly:?}"))
+        }
     })
 }
 

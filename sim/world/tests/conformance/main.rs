@@ -34,8 +34,16 @@ type Check = fn(EngineKind) -> Seen;
 
 /// All checks, by the name of their feature.
 fn checks() -> Vec<(&'static str, Check)> {
-    [streams::CHECKS, timing::CHECKS, tasks::CHECKS, hosts::CHECKS, links::CHECKS, resources::CHECKS, runs::CHECKS]
-        .concat()
+    [
+        streams::CHECKS,
+        timing::CHECKS,
+        tasks::CHECKS,
+        hosts::CHECKS,
+        links::CHECKS,
+        resources::CHECKS,
+        runs::CHECKS,
+    ]
+    .concat()
 }
 
 /// Plays the checks of one module; all that differ from the table are shown.

@@ -68,7 +68,11 @@ fn same_run(engine: EngineKind) -> Seen {
 
 fn other_runs(engine: EngineKind) -> Seen {
     let fingerprints: BTreeSet<u128> = (0..8).map(|seed| busy(engine, seed).fingerprint).collect();
-    if fingerprints.len() == 8 { Ok(()) } else { Err(format!("{} fingerprints of 8 seeds", fingerprints.len())) }
+    if fingerprints.len() == 8 {
+        Ok(())
+    } else {
+        Err(format!("{} fingerprints of 8 seeds", fingerprints.len()))
+    }
 }
 
 fn randomness(engine: EngineKind) -> Seen {
@@ -110,7 +114,9 @@ fn an_engine_that_the_build_lacks_is_refused_with_a_reason() {
         let outcome = outcome(engine, || async {});
         match engine.check() {
             Ok(()) => assert_eq!(outcome.result, Ok(()), "{engine}"),
-            Err(unavailable) => assert_eq!(outcome.result, Err(sim::RunError::EngineUnavailable(unavailable))),
+            Err(unavailable) => {
+                assert_eq!(outcome.result, Err(sim::RunError::EngineUnavailable(unavailable)))
+            }
         }
     }
 }

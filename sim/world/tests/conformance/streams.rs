@@ -54,7 +54,8 @@ fn byte_order(engine: EngineKind) -> Seen {
 fn addresses(engine: EngineKind) -> Seen {
     play(engine, || async {
         let server = serve("server", |mut stream| async move {
-            let text = format!("{} {};", stream.peer_addr().expect("open"), stream.local_addr().expect("open"));
+            let text =
+                format!("{} {};", stream.peer_addr().expect("open"), stream.local_addr().expect("open"));
             stream.write_all(text.as_bytes()).await.expect("open");
             std::future::pending::<()>().await;
         })
@@ -82,7 +83,8 @@ fn ports(engine: EngineKind) -> Seen {
         let any = TcpListener::bind("0.0.0.0:0").await.expect("free").local_addr().expect("bound");
         drop(first);
         let freed = TcpListener::bind("director:80").await.is_ok();
-        if taken == Err(ErrorKind::AddrInUse) && freed && any.port() != 0 && any.ip() == host::current().ip() {
+        if taken == Err(ErrorKind::AddrInUse) && freed && any.port() != 0 && any.ip() == host::current().ip()
+        {
             Ok(())
         } else {
             Err(format!("{taken:?} {any} {freed}"))
@@ -94,8 +96,10 @@ fn refused(engine: EngineKind) -> Seen {
     play(engine, || async {
         host::add("idle", || async {});
         time::sleep(Duration::from_millis(20)).await;
-        let kind = async |address| TcpStream::connect(address).await.map(|_| ()).map_err(|error| error.kind());
-        let kinds = [kind("idle:80").await, kind("nobody:80").await, kind("10.9.9.9:80").await, kind("idle").await];
+        let kind =
+            async |address| TcpStream::connect(address).await.map(|_| ()).map_err(|error| error.kind());
+        let kinds =
+            [kind("idle:80").await, kind("nobody:80").await, kind("10.9.9.9:80").await, kind("idle").await];
         let expected = [
             ErrorKind::ConnectionRefused,
             ErrorKind::NotFound,
@@ -197,7 +201,9 @@ fn pipelining(engine: EngineKind) -> Seen {
         drop(writing);
         match start.elapsed() {
             took if took < Duration::from_millis(50) => Ok(()),
-            took if took > Duration::from_millis(200) => seen("every message takes a millisecond, one after the other"),
+            took if took > Duration::from_millis(200) => {
+                seen("every message takes a millisecond, one after the other")
+            }
             took => Err(format!("200 answers in {took:?}")),
         }
     })
@@ -240,7 +246,9 @@ fn probing(engine: EngineKind) -> Seen {
         assert!(asks(&mut stream, PATIENCE).await);
         match results.map(|result| result.map_err(|error| error.kind())) {
             [Ok(()), Ok(())] => Ok(()),
-            [Err(ErrorKind::Unsupported), Err(ErrorKind::Unsupported)] => seen("both fail with `Unsupported`"),
+            [Err(ErrorKind::Unsupported), Err(ErrorKind::Unsupported)] => {
+                seen("both fail with `Unsupported`")
+            }
             other => Err(format!("{other:?}")),
         }
     })

@@ -54,7 +54,8 @@ fn panics(engine: EngineKind) -> Seen {
         && panic.message.starts_with("seat 12 is gone (")
         && panic.message.contains("tasks.rs");
     let main = sim::run(Config { engine, ..Config::new(1) }, || async { panic!("no timetable") });
-    let main = matches!(main.result, Err(RunError::MainPanicked(message)) if message.starts_with("no timetable ("));
+    let main =
+        matches!(main.result, Err(RunError::MainPanicked(message)) if message.starts_with("no timetable ("));
     if as_told && main { Ok(()) } else { Err(format!("{panic:?} {main}")) }
 }
 

@@ -57,11 +57,14 @@ fn resolution(engine: EngineKind) -> Seen {
             late.push((deadline.elapsed(), ns));
         }
         let within = |most: Duration| late.iter().all(|(late, _)| *late <= most);
-        let at_least_1_ms =
-            late.iter().all(|(late, ns)| *ns >= 1_000_000 || *late + Duration::from_nanos(*ns) >= Duration::from_millis(1));
+        let at_least_1_ms = late.iter().all(|(late, ns)| {
+            *ns >= 1_000_000 || *late + Duration::from_nanos(*ns) >= Duration::from_millis(1)
+        });
         match engine {
             _ if within(Duration::ZERO) => Ok(()),
-            EngineKind::Turmoil if within(Duration::from_millis(1)) => seen("whole milliseconds, up to one late"),
+            EngineKind::Turmoil if within(Duration::from_millis(1)) => {
+                seen("whole milliseconds, up to one late")
+            }
             EngineKind::Madsim if at_least_1_ms && within(Duration::from_millis(1)) => {
                 seen("a wait takes a millisecond at least, and ends some nanoseconds late")
             }
@@ -74,7 +77,8 @@ fn resolution(engine: EngineKind) -> Seen {
 
 fn time_passes(engine: EngineKind) -> Seen {
     // Two hours where time is simulated.
-    let wait = if engine == EngineKind::Tokio { Duration::from_millis(200) } else { Duration::from_secs(100) };
+    let wait =
+        if engine == EngineKind::Tokio { Duration::from_millis(200) } else { Duration::from_secs(100) };
     let outcome = sim::run(Config { engine, ..Config::new(1) }, move || async move {
         time::sleep(wait).await;
         sim::elapsed()

@@ -33,7 +33,6 @@ use std::collections::BTreeMap;
 use std::io;
 use std::task::Waker;
 
-
 use self::connection::Connections;
 use self::handshake::Listener;
 pub use self::latency::Latency;
