@@ -23,11 +23,21 @@ pub struct Feature {
     turmoil: Support,
     madsim: Support,
     tokio: Support,
+    /// What the kernel and turmoil make of it in a build that has madsim too, if that differs.
+    beside_madsim: Option<&'static str>,
 }
 
 impl Feature {
-    /// What an engine makes of it.
+    /// What an engine of this build makes of it.
     pub fn on(&self, engine: EngineKind) -> Support {
+        match (engine, self.beside_madsim) {
+            (EngineKind::Kernel | EngineKind::Turmoil, Some(how)) if cfg!(madsim) => Differs(how),
+            _ => self.elsewhere(engine),
+        }
+    }
+
+    /// What it makes of it in a build without madsim.
+    fn elsewhere(&self, engine: EngineKind) -> Support {
         match engine {
             EngineKind::Kernel => Full,
             EngineKind::Turmoil => self.turmoil,
@@ -47,6 +57,7 @@ pub const FEATURES: &[Feature] = &[
         turmoil: Full,
         madsim: Full,
         tokio: Full,
+        beside_madsim: None,
     },
     Feature {
         name: "addresses of streams",
@@ -54,6 +65,7 @@ pub const FEATURES: &[Feature] = &[
         turmoil: Full,
         madsim: Full,
         tokio: Full,
+        beside_madsim: None,
     },
     Feature {
         name: "ports",
@@ -61,6 +73,7 @@ pub const FEATURES: &[Feature] = &[
         turmoil: Full,
         madsim: Full,
         tokio: Full,
+        beside_madsim: None,
     },
     Feature {
         name: "refused connections",
@@ -68,6 +81,7 @@ pub const FEATURES: &[Feature] = &[
         turmoil: Full,
         madsim: Full,
         tokio: Full,
+        beside_madsim: None,
     },
     Feature {
         name: "end of a stream",
@@ -75,48 +89,55 @@ pub const FEATURES: &[Feature] = &[
         turmoil: Full,
         madsim: Full,
         tokio: Full,
+        beside_madsim: None,
     },
     Feature {
         name: "half-close",
         promise: "the reader reads to the end, and may still write",
         turmoil: Full,
-        madsim: Full,
+        madsim: Differs("the reader never learns that the other half was closed"),
         tokio: Full,
+        beside_madsim: None,
     },
     Feature {
         name: "reset",
         promise: "closing with bytes unread resets the peer",
         turmoil: Full,
-        madsim: Full,
+        madsim: Differs("an end instead of a reset"),
         tokio: Full,
+        beside_madsim: None,
     },
     Feature {
         name: "back-pressure",
         promise: "a writer waits once the window of 256 KiB is full",
         turmoil: Differs("a writer waits for the reader after 4096 writes, whatever their size"),
-        madsim: Full,
+        madsim: Differs("a writer never waits for the reader"),
         tokio: Full,
+        beside_madsim: None,
     },
     Feature {
         name: "pipelining",
         promise: "messages follow each other without delay",
         turmoil: Full,
-        madsim: Full,
+        madsim: Differs("every message takes a millisecond, one after the other"),
         tokio: Full,
+        beside_madsim: None,
     },
     Feature {
         name: "unaccepted connections",
         promise: "reset when the listener closes",
         turmoil: Differs("connected once accepted: refused when the listener closes"),
-        madsim: Full,
+        madsim: Differs("an end instead of a reset"),
         tokio: Full,
+        beside_madsim: None,
     },
     Feature {
         name: "user timeout and keepalive",
         promise: "as on Linux",
         turmoil: Differs("both fail with `Unsupported`"),
-        madsim: Full,
+        madsim: Differs("both fail with `Unsupported`"),
         tokio: Full,
+        beside_madsim: None,
     },
     Feature {
         name: "order of timers",
@@ -124,13 +145,15 @@ pub const FEATURES: &[Feature] = &[
         turmoil: Full,
         madsim: Full,
         tokio: Full,
+        beside_madsim: None,
     },
     Feature {
         name: "resolution of timers",
         promise: "a nanosecond, never late",
         turmoil: Differs("whole milliseconds, up to one late"),
-        madsim: Full,
+        madsim: Differs("a wait takes a millisecond at least, and ends some nanoseconds late"),
         tokio: Differs("as late as the machine is"),
+        beside_madsim: None,
     },
     Feature {
         name: "time",
@@ -138,6 +161,7 @@ pub const FEATURES: &[Feature] = &[
         turmoil: Full,
         madsim: Full,
         tokio: Differs("real"),
+        beside_madsim: None,
     },
     Feature {
         name: "timeouts and intervals",
@@ -145,27 +169,33 @@ pub const FEATURES: &[Feature] = &[
         turmoil: Full,
         madsim: Full,
         tokio: Full,
+        beside_madsim: None,
     },
     Feature {
         name: "latency",
         promise: "drawn for every segment; a handshake takes it twice",
         turmoil: Differs("a handshake takes it once; whole milliseconds"),
-        madsim: Full,
+        madsim: Differs(
+            "a handshake takes 3 ms, whatever the latency; spread evenly, with the same least and mean",
+        ),
         tokio: Differs("the loopback network's"),
+        beside_madsim: None,
     },
     Feature {
         name: "latency of single links",
         promise: "any distribution",
-        turmoil: Full,
-        madsim: Full,
+        turmoil: Differs("the median of what was set, always"),
+        madsim: Differs("unsupported, and the outcome says so"),
         tokio: Differs("unsupported, and the outcome says so"),
+        beside_madsim: None,
     },
     Feature {
         name: "`std`'s clocks",
         promise: "simulated, from 2026-01-01 on",
         turmoil: Full,
-        madsim: Full,
+        madsim: Differs("simulated, from a moment of the year 2022 on"),
         tokio: Differs("the machine's"),
+        beside_madsim: Some("simulated, from a moment of the year 2022 on"),
     },
     Feature {
         name: "one time for all hosts",
@@ -173,6 +203,7 @@ pub const FEATURES: &[Feature] = &[
         turmoil: Full,
         madsim: Full,
         tokio: Full,
+        beside_madsim: None,
     },
     Feature {
         name: "join and abort",
@@ -180,6 +211,7 @@ pub const FEATURES: &[Feature] = &[
         turmoil: Full,
         madsim: Full,
         tokio: Full,
+        beside_madsim: None,
     },
     Feature {
         name: "panics",
@@ -187,6 +219,7 @@ pub const FEATURES: &[Feature] = &[
         turmoil: Full,
         madsim: Full,
         tokio: Full,
+        beside_madsim: None,
     },
     Feature {
         name: "interleavings",
@@ -194,6 +227,7 @@ pub const FEATURES: &[Feature] = &[
         turmoil: Differs("one order only, whatever the seed"),
         madsim: Full,
         tokio: Differs("one order only, whatever the seed"),
+        beside_madsim: None,
     },
     Feature {
         name: "deadlock",
@@ -201,6 +235,7 @@ pub const FEATURES: &[Feature] = &[
         turmoil: Full,
         madsim: Full,
         tokio: Full,
+        beside_madsim: None,
     },
     Feature {
         name: "deadlock beside an open socket",
@@ -208,6 +243,7 @@ pub const FEATURES: &[Feature] = &[
         turmoil: Full,
         madsim: Full,
         tokio: Differs("never noticed"),
+        beside_madsim: None,
     },
     Feature {
         name: "crash: tasks",
@@ -215,27 +251,31 @@ pub const FEATURES: &[Feature] = &[
         turmoil: Differs("they stand still at once and are dropped at the end of the tick"),
         madsim: Full,
         tokio: Full,
+        beside_madsim: None,
     },
     Feature {
         name: "crash: the network falls silent",
         promise: "peers hear nothing until it boots, then a reset",
         turmoil: Differs("peers read an end at once"),
-        madsim: Full,
+        madsim: Differs("peers read an end at once"),
         tokio: Differs("peers read an end at once"),
+        beside_madsim: None,
     },
     Feature {
         name: "crash: connecting",
         promise: "no answer",
         turmoil: Full,
-        madsim: Full,
+        madsim: Differs("refused at once"),
         tokio: Differs("refused at once"),
+        beside_madsim: None,
     },
     Feature {
         name: "kill: peers",
         promise: "reset",
         turmoil: Differs("peers read an end instead of a reset"),
-        madsim: Full,
+        madsim: Differs("peers read an end instead of a reset"),
         tokio: Differs("peers read an end instead of a reset"),
+        beside_madsim: None,
     },
     Feature { name: "kill: connecting", promise: "refused", turmoil: Full, madsim: Full, tokio: Full },
     Feature {
@@ -244,6 +284,7 @@ pub const FEATURES: &[Feature] = &[
         turmoil: Full,
         madsim: Full,
         tokio: Full,
+        beside_madsim: None,
     },
     Feature {
         name: "pause",
@@ -251,6 +292,7 @@ pub const FEATURES: &[Feature] = &[
         turmoil: Full,
         madsim: Full,
         tokio: Full,
+        beside_madsim: None,
     },
     Feature {
         name: "clocks of hosts",
@@ -258,13 +300,15 @@ pub const FEATURES: &[Feature] = &[
         turmoil: Full,
         madsim: Full,
         tokio: Full,
+        beside_madsim: None,
     },
     Feature {
         name: "`std`'s clocks on a host whose clocks differ",
         promise: "the host's",
         turmoil: Full,
-        madsim: Full,
+        madsim: Differs("they show the true time"),
         tokio: Differs("they show the true time"),
+        beside_madsim: Some("they show the true time"),
     },
     Feature {
         name: "datagrams",
@@ -272,13 +316,15 @@ pub const FEATURES: &[Feature] = &[
         turmoil: Full,
         madsim: Full,
         tokio: Full,
+        beside_madsim: None,
     },
     Feature {
         name: "datagrams to nobody",
         promise: "`ConnectionRefused` on a connected socket",
         turmoil: Differs("nothing is heard"),
-        madsim: Full,
+        madsim: Differs("nothing is heard"),
         tokio: Full,
+        beside_madsim: None,
     },
     Feature {
         name: "partition",
@@ -286,6 +332,7 @@ pub const FEATURES: &[Feature] = &[
         turmoil: Full,
         madsim: Full,
         tokio: Differs("unsupported, and the outcome says so"),
+        beside_madsim: None,
     },
     Feature {
         name: "partition: streams go on when healed",
@@ -293,13 +340,15 @@ pub const FEATURES: &[Feature] = &[
         turmoil: Differs("what was lost is never sent again: the stream is dead, without an error"),
         madsim: Full,
         tokio: Differs("unsupported, and the outcome says so"),
+        beside_madsim: None,
     },
     Feature {
         name: "partition: connecting",
         promise: "no answer, `TimedOut` after two minutes",
         turmoil: Differs("refused at once"),
-        madsim: Full,
+        madsim: Differs("refused at once"),
         tokio: Differs("unsupported, and the outcome says so"),
+        beside_madsim: None,
     },
     Feature {
         name: "partition in one direction",
@@ -307,62 +356,71 @@ pub const FEATURES: &[Feature] = &[
         turmoil: Full,
         madsim: Full,
         tokio: Differs("unsupported, and the outcome says so"),
+        beside_madsim: None,
     },
     Feature {
         name: "hold and release",
         promise: "what is held arrives when released",
         turmoil: Full,
-        madsim: Full,
+        madsim: Differs("unsupported, and the outcome says so"),
         tokio: Differs("unsupported, and the outcome says so"),
+        beside_madsim: None,
     },
     Feature {
         name: "delay",
         promise: "every packet takes longer",
         turmoil: Full,
-        madsim: Full,
+        madsim: Differs("unsupported, and the outcome says so"),
         tokio: Differs("unsupported, and the outcome says so"),
+        beside_madsim: None,
     },
     Feature {
         name: "loss of datagrams",
         promise: "each by its probability",
         turmoil: Differs("each loss takes all along that is on the link"),
-        madsim: Full,
+        madsim: Differs("unsupported, and the outcome says so"),
         tokio: Differs("unsupported, and the outcome says so"),
+        beside_madsim: None,
     },
     Feature {
         name: "loss on streams",
         promise: "sent again, later",
         turmoil: Differs("what was lost is never sent again: the stream is dead, without an error"),
-        madsim: Full,
+        madsim: Differs("unsupported, and the outcome says so"),
         tokio: Differs("unsupported, and the outcome says so"),
+        beside_madsim: None,
     },
     Feature {
         name: "duplication",
         promise: "datagrams arrive twice",
         turmoil: Differs("unsupported, and the outcome says so"),
-        madsim: Full,
+        madsim: Differs("unsupported, and the outcome says so"),
         tokio: Differs("unsupported, and the outcome says so"),
+        beside_madsim: None,
     },
     Feature {
         name: "reordering",
         promise: "packets overtake each other",
         turmoil: Differs("unsupported, and the outcome says so"),
-        madsim: Full,
+        madsim: Differs("unsupported, and the outcome says so"),
         tokio: Differs("unsupported, and the outcome says so"),
+        beside_madsim: None,
     },
     Feature {
         name: "bandwidth",
         promise: "what is too much queues",
         turmoil: Differs("unsupported, and the outcome says so"),
-        madsim: Full,
+        madsim: Differs("unsupported, and the outcome says so"),
         tokio: Differs("unsupported, and the outcome says so"),
+        beside_madsim: None,
     },
     Feature {
         name: "reset storm",
         promise: "all connections between two sets of hosts are reset",
         turmoil: Differs("unsupported, and the outcome says so"),
-        madsim: Full,
+        madsim: Differs("unsupported, and the outcome says so"),
         tokio: Differs("unsupported, and the outcome says so"),
+        beside_madsim: None,
     },
     Feature {
         name: "disk: what was synced survives a crash",
@@ -370,6 +428,7 @@ pub const FEATURES: &[Feature] = &[
         turmoil: Full,
         madsim: Full,
         tokio: Full,
+        beside_madsim: None,
     },
     Feature {
         name: "disk: what was not synced is lost in a crash",
@@ -377,6 +436,7 @@ pub const FEATURES: &[Feature] = &[
         turmoil: Full,
         madsim: Full,
         tokio: Full,
+        beside_madsim: None,
     },
     Feature {
         name: "disk: all that was written survives a kill",
@@ -384,6 +444,7 @@ pub const FEATURES: &[Feature] = &[
         turmoil: Full,
         madsim: Full,
         tokio: Full,
+        beside_madsim: None,
     },
     Feature { name: "cores", promise: "work queues for them", turmoil: Full, madsim: Full, tokio: Full },
     Feature {
@@ -392,6 +453,7 @@ pub const FEATURES: &[Feature] = &[
         turmoil: Full,
         madsim: Full,
         tokio: Full,
+        beside_madsim: None,
     },
     Feature {
         name: "a seed gives the same run",
@@ -399,6 +461,7 @@ pub const FEATURES: &[Feature] = &[
         turmoil: Full,
         madsim: Full,
         tokio: Differs("no: real time and real sockets differ every time"),
+        beside_madsim: None,
     },
     Feature {
         name: "another seed gives another run",
@@ -406,6 +469,7 @@ pub const FEATURES: &[Feature] = &[
         turmoil: Full,
         madsim: Full,
         tokio: Full,
+        beside_madsim: None,
     },
     Feature {
         name: "randomness of hosts",
@@ -413,21 +477,24 @@ pub const FEATURES: &[Feature] = &[
         turmoil: Full,
         madsim: Full,
         tokio: Full,
+        beside_madsim: None,
     },
     Feature { name: "mutants", promise: "as switched", turmoil: Full, madsim: Full, tokio: Full },
     Feature {
         name: "strategies of scheduling",
         promise: "first-in-first-out, random, PCT",
         turmoil: Differs("unsupported, and the outcome says so"),
-        madsim: Full,
+        madsim: Differs("unsupported, and the outcome says so"),
         tokio: Differs("unsupported, and the outcome says so"),
+        beside_madsim: None,
     },
     Feature {
         name: "recording and replay of choices",
         promise: "every one",
         turmoil: Differs("unsupported, and the outcome says so"),
-        madsim: Full,
+        madsim: Differs("unsupported, and the outcome says so"),
         tokio: Differs("unsupported, and the outcome says so"),
+        beside_madsim: None,
     },
 ];
 
@@ -436,9 +503,11 @@ pub fn render() -> String {
     let mut text =
         String::from("\n| feature | kernel | turmoil | madsim | tokio |\n| --- | --- | --- | --- | --- |\n");
     for feature in FEATURES {
-        let _ = write!(text, "| {} | {} |", feature.name, feature.promise);
+        let besides = feature.beside_madsim.map(|how| format!("; in builds with madsim: {how}"));
+        let besides = besides.unwrap_or_default();
+        let _ = write!(text, "| {} | {}{besides} |", feature.name, feature.promise);
         for engine in [EngineKind::Turmoil, EngineKind::Madsim, EngineKind::Tokio] {
-            let cell = match feature.on(engine) {
+            let cell = match feature.elsewhere(engine) {
                 Full => "as the kernel",
                 Differs(how) => how,
             };
