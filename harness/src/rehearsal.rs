@@ -9,6 +9,7 @@ use record::history::History;
 use record::result::{Coverage, InvariantResult, RunResult, SCHEMA, ServiceLevel, Verdict, Violation};
 use record::table::Table;
 use scenarios::{Limits, Scenario};
+use world::engines::EngineKind;
 use world::marks::{self, Broken, Kind};
 use world::sim::{self, Checkpoint, Config, Outcome, Progress, TaskPanic};
 use world::time;
@@ -22,6 +23,8 @@ use crate::system::{Conclusion, Production, System};
 pub struct Request {
     /// The scenario, expanded and validated.
     pub scenario: Scenario,
+    /// What carries the simulated world.
+    pub engine: EngineKind,
     /// Decides every random choice.
     pub seed: u64,
     /// Mutants to switch on, by name.
@@ -45,6 +48,8 @@ pub struct Played {
     pub checkpoints: Vec<Checkpoint>,
     /// The marks asked for.
     pub trace: Vec<String>,
+    /// What the run asked for and the engine cannot give.
+    pub unsupported: Vec<String>,
 }
 
 /// Why there is no result.
@@ -73,6 +78,7 @@ struct Shown {
 pub fn play(system: &dyn System, request: &Request, progress: Progress) -> Result<Played, Error> {
     let production = system.prepare(&request.scenario).map_err(Error::Setting)?;
     let config = Config {
+        engine: request.engine,
         mutants: request.mutants.clone(),
         trace: request.trace.clone(),
         progress,
@@ -140,7 +146,7 @@ fn judge(request: &Request, outcome: Outcome<Result<Shown, String>>) -> Result<P
         schema: SCHEMA,
         scenario: request.scenario.name.clone(),
         system: request.scenario.system.clone(),
-        engine: "kernel".to_owned(),
+        engine: request.engine.to_string(),
         seed: request.seed,
         mutants: request.mutants.iter().cloned().collect(),
         fingerprint: format!("{:032x}", outcome.fingerprint),
@@ -155,8 +161,15 @@ fn judge(request: &Request, outcome: Outcome<Result<Shown, String>>) -> Result<P
         service_levels,
         coverage: coverage(&outcome.coverage),
     };
-    let (tables, checkpoints, trace) = (shown.conclusion.tables, outcome.checkpoints, outcome.trace);
-    Ok(Played { result, tables, latencies, history: shown.history, checkpoints, trace })
+    Ok(Played {
+        result,
+        tables: shown.conclusion.tables,
+        latencies,
+        history: shown.history,
+        checkpoints: outcome.checkpoints,
+        trace: outcome.trace,
+        unsupported: outcome.unsupported,
+    })
 }
 
 /// No task of any host may panic. Every poll of a task is a check.

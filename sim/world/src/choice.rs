@@ -197,6 +197,7 @@ pub(crate) fn end() -> (Option<Choices>, Option<Replayed>) {
 }
 
 /// Passes eight bytes of the machine's randomness through the recorder.
+#[cfg(not(madsim))]
 pub(crate) fn entropy(drawn: u64) -> u64 {
     let taken = DESK.try_with(|cell| {
         let mut desk = cell.try_borrow_mut().ok()?;

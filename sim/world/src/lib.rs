@@ -32,10 +32,6 @@ pub mod disk;
 mod engine;
 pub mod engines;
 pub mod host;
-#[cfg(not(madsim))]
-mod interpose;
-#[cfg(madsim)]
-#[path = "interpose_by_madsim.rs"]
 mod interpose;
 pub mod limits;
 pub mod marks;

@@ -186,7 +186,7 @@ fn pause(engine: EngineKind) -> Seen {
 fn clocks(engine: EngineKind) -> Seen {
     play(engine, || async {
         let machine = host::add("machine", || async {});
-        machine.set_clock_drift(500_000);
+        machine.set_clock_drift(500_000_000);
         machine.set_clock_skew(Shift::Backward(Duration::from_secs(3600)));
         let (wall, here) = machine
             .spawn(async { (time::system_now(), ()) })

@@ -238,7 +238,7 @@ fn loss(engine: EngineKind) -> Seen {
             // Once for each direction.
             20..80 => Ok(()),
             100 => seen(UNSUPPORTED),
-            1..20 => seen("of all that is on the link at once: each loss takes it along"),
+            ..20 => seen("each loss takes all along that is on the link"),
             other => Err(format!("{other} of 100 came back")),
         }
     })

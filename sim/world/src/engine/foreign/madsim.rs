@@ -47,7 +47,10 @@ impl Native for Madsim {
         });
         match ended {
             Ok(()) => RunEnd::MainEnded,
-            Err(message) if message.starts_with(DEADLOCK) => RunEnd::Deadlock,
+            Err(message) if message.starts_with(DEADLOCK) => {
+                foreign.keep_waiting_tasks();
+                RunEnd::Deadlock
+            }
             Err(message) => RunEnd::Failed(message),
         }
     }

@@ -42,7 +42,7 @@ use crate::common::hosts::{HostId, Power};
 use crate::common::{BoxFuture, Common};
 use crate::engines::EngineKind;
 use crate::interpose;
-use crate::sim::{Config, Progress, Strategy};
+use crate::sim::{Config, Progress, Strategy, WaitingTask};
 
 /// What a foreign engine does for its world.
 trait Native {
@@ -112,6 +112,8 @@ pub(crate) struct Foreign {
     links: RefCell<Links>,
     progress: Progress,
     unsupported: RefCell<BTreeSet<&'static str>>,
+    /// The tasks that were left at a deadlock.
+    left: RefCell<Vec<WaitingTask>>,
     pub(super) fingerprint: RefCell<Fingerprint>,
 }
 
@@ -162,6 +164,7 @@ impl Foreign {
             links: RefCell::default(),
             progress: config.progress.clone(),
             unsupported: RefCell::default(),
+            left: RefCell::default(),
             fingerprint: RefCell::new(Fingerprint::new(config.trace.clone())),
         };
         if config.strategy != Strategy::default() {

@@ -264,8 +264,12 @@ impl Foreign {
         wakers.into_iter().for_each(Waker::wake);
     }
 
-    /// The tasks that are left. What they wait for is known to the kernel only.
     pub(in crate::engine) fn waiting_tasks(&self) -> Vec<WaitingTask> {
+        self.left.take()
+    }
+
+    /// Keeps which tasks are left, before the engine drops them. What they wait for is known to the kernel only.
+    pub(super) fn keep_waiting_tasks(&self) {
         let tasks = self.tasks.borrow();
         let hosts = self.common.hosts.borrow();
         let waiting = |task: &Arc<Task>| WaitingTask {
@@ -273,6 +277,6 @@ impl Foreign {
             spawned_at: task.site.to_string(),
             waits_for: vec![if hosts.is_paused(task.host) { WaitsFor::Resume } else { WaitsFor::Other }],
         };
-        tasks.values().map(waiting).collect()
+        *self.left.borrow_mut() = tasks.values().map(waiting).collect();
     }
 }

@@ -56,7 +56,10 @@ impl Native for Tokio {
             tokio::select! {
                 biased;
                 () = foreign.main_ended() => RunEnd::MainEnded,
-                () = nothing_to_do(foreign) => RunEnd::Deadlock,
+                () = nothing_to_do(foreign) => {
+                    foreign.keep_waiting_tasks();
+                    RunEnd::Deadlock
+                }
             }
         });
         // Inside the runtime that the sockets belong to.

@@ -44,6 +44,10 @@ enum Command {
 struct Inbox {
     tasks: VecDeque<Hosted>,
     resident: Option<Waker>,
+    /// Does it run, or will it once the commands are carried out?
+    runs: bool,
+    /// Its crash is among the commands: what is started now is for its next life.
+    is_crashing: bool,
 }
 
 #[derive(Default)]
@@ -81,6 +85,7 @@ impl Native for Turmoil {
             let idle = foreign.polls() == polls && foreign.timers.borrow().is_empty() && self.is_settled();
             idle_ticks = if idle { idle_ticks + 1 } else { 0 };
             if idle_ticks > IDLE_TICKS && nothing_in_flight(&sim) {
+                foreign.keep_waiting_tasks();
                 break RunEnd::Deadlock;
             }
         };
@@ -95,12 +100,13 @@ impl Native for Turmoil {
 
     #[expect(clippy::disallowed_methods, reason = "turmoil runs tokio")]
     fn start(&self, host: HostId, from: Option<HostId>, task: Hosted) {
-        if from == Some(host) {
+        let mut inboxes = self.inboxes.borrow_mut();
+        let inbox = inboxes.entry(host).or_default();
+        if from == Some(host) && !inbox.is_crashing {
+            drop(inboxes);
             tokio::task::spawn_local(task);
             return;
         }
-        let mut inboxes = self.inboxes.borrow_mut();
-        let inbox = inboxes.entry(host).or_default();
         inbox.tasks.push_back(task);
         let resident = inbox.resident.take();
         drop(inboxes);
@@ -115,16 +121,25 @@ impl Native for Turmoil {
     }
 
     fn host_up(&self, host: HostId, _: &str) {
-        let is_new = !self.inboxes.borrow().contains_key(&host);
-        self.inboxes.borrow_mut().entry(host).or_default();
-        self.command(if is_new { Command::Add(host) } else { Command::Boot(host) });
+        let mut inboxes = self.inboxes.borrow_mut();
+        let is_new = !inboxes.contains_key(&host);
+        let ran = std::mem::replace(&mut inboxes.entry(host).or_default().runs, true);
+        if !ran {
+            self.command(if is_new { Command::Add(host) } else { Command::Boot(host) });
+        }
     }
 
     fn host_down(&self, host: HostId, machine_goes_on: bool) {
-        let never_started =
-            self.inboxes.borrow_mut().get_mut(&host).map(|inbox| std::mem::take(&mut inbox.tasks));
+        let mut inboxes = self.inboxes.borrow_mut();
+        let inbox = inboxes.entry(host).or_default();
+        let ran = std::mem::replace(&mut inbox.runs, machine_goes_on);
+        inbox.is_crashing |= ran;
+        let never_started = std::mem::take(&mut inbox.tasks);
+        drop(inboxes);
         drop(never_started);
-        self.command(Command::Crash(host));
+        if ran {
+            self.command(Command::Crash(host));
+        }
         if machine_goes_on {
             // Without processes: it refuses connections and resets those of the dead.
             self.command(Command::Boot(host));
@@ -170,7 +185,10 @@ impl Turmoil {
             let Some(command) = self.commands.borrow_mut().pop_front() else { return };
             match command {
                 Command::Add(host) => sim.host(Hosts::ip(host), move || resident(host)),
-                Command::Crash(host) => sim.crash(Hosts::ip(host)),
+                Command::Crash(host) => {
+                    sim.crash(Hosts::ip(host));
+                    self.inboxes.borrow_mut().entry(host).or_default().is_crashing = false;
+                }
                 Command::Boot(host) => sim.bounce(Hosts::ip(host)),
                 Command::Latency(a, b, latency) => sim.set_link_latency(Hosts::ip(a), Hosts::ip(b), latency),
                 Command::Loss(a, b, share) => sim.set_link_fail_rate(Hosts::ip(a), Hosts::ip(b), share),
@@ -224,7 +242,7 @@ async fn resident(host: HostId) -> turmoil::Result {
                 let AnyNative::Turmoil(turmoil) = &foreign.native else { return Poll::Pending };
                 let mut inboxes = turmoil.inboxes.borrow_mut();
                 let inbox = inboxes.entry(host).or_default();
-                if inbox.tasks.is_empty() {
+                if inbox.tasks.is_empty() || inbox.is_crashing {
                     inbox.resident = Some(context.waker().clone());
                     return Poll::Pending;
                 }

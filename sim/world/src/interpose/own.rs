@@ -1,18 +1,15 @@
-//! Overrides of the C library's `clock_gettime`, `getrandom` and `abort`, for simulation threads only.
-//!
-//! The standard library and third-party crates read the clock and seed their hash maps behind our back. A symbol
-//! defined in the executable takes precedence over the one in libc, so these functions are defined here; on a thread
-//! that runs no simulation they call the originals (found with `dlsym(RTLD_NEXT)`).
+//! Overrides of the C library's `clock_gettime` and `getrandom`, for simulation threads only.
 //!
 //! The state is one `const` thread-local without a destructor: these functions are called at any moment of a
 //! thread's life, also before and after ordinary thread-locals exist.
 #![allow(unsafe_code)]
 
 use std::cell::Cell;
-use std::ffi::CStr;
-use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::atomic::AtomicPtr;
 
 use libc::{c_int, c_uint, c_void, clockid_t, size_t, ssize_t, timespec};
+
+use super::original::original;
 
 /// What `CLOCK_REALTIME` shows at the start of every simulation: 2026-01-01T00:00:00Z, in seconds since 1970.
 pub(crate) const EPOCH_S: u64 = 1_767_225_600;
@@ -104,18 +101,6 @@ fn ns(ns: u64) -> std::time::Duration {
     std::time::Duration::from_nanos(ns)
 }
 
-/// The next symbol of this name after ours: the C library's.
-fn original(cache: &AtomicPtr<c_void>, name: &CStr) -> *mut c_void {
-    let cached = cache.load(Ordering::Relaxed);
-    if !cached.is_null() {
-        return cached;
-    }
-    // SAFETY: `name` is a valid C string; RTLD_NEXT is always a valid handle.
-    let found = unsafe { libc::dlsym(libc::RTLD_NEXT, name.as_ptr()) };
-    cache.store(found, Ordering::Relaxed);
-    found
-}
-
 /// `clock_gettime(2)`: simulated on a simulation thread.
 ///
 /// # Safety
@@ -179,21 +164,6 @@ pub(crate) unsafe extern "C" fn getrandom(buffer: *mut c_void, length: size_t, f
         unsafe { std::mem::transmute(found) };
     // SAFETY: the caller's own arguments.
     unsafe { call(buffer, length, flags) }
-}
-
-/// `abort(3)`: stops the thread of a simulation instead of the process. Rust itself aborts where a panic cannot unwind.
-#[unsafe(no_mangle)]
-pub(crate) extern "C" fn abort() -> ! {
-    static ORIGINAL: AtomicPtr<c_void> = AtomicPtr::new(std::ptr::null_mut());
-    crate::sim::panics::before_abort();
-    let found = original(&ORIGINAL, c"abort");
-    if !found.is_null() {
-        // SAFETY: libc's symbol of this name has this signature.
-        let call: extern "C" fn() = unsafe { std::mem::transmute(found) };
-        call();
-    }
-    // SAFETY: ends the process; 134 is what a shell shows for an abort.
-    unsafe { libc::_exit(134) }
 }
 
 /// SplitMix64 (Steele, Lea, Flood 2014). A whole ChaCha state would need a thread-local with a constructor.

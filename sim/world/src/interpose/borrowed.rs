@@ -1,11 +1,10 @@
-//! What `interpose` does, in builds with `--cfg madsim`.
+//! In builds with `--cfg madsim`: madsim overrides the same functions of the C library, so ours are left out, and its
+//! own are borrowed. They are in force for what runs inside a madsim runtime. There, its clock is moved along with
+//! ours, and randomness comes from its generator, seeded by our seed.
 //!
-//! madsim overrides the same functions of the C library, so ours are left out of such a build, and its own are
-//! borrowed: they are in force for what runs inside a madsim runtime. There, its clock is moved along with ours, and
-//! randomness comes from its generator, seeded by our seed. Three differences remain: the standard library's wall clock
-//! starts in 2022 at a moment of madsim's choice, its clocks show the true time on every host, and hash maps iterate in
-//! another, still reproducible, order than in builds without madsim. So a run is the same every time in such builds,
-//! but need not be the same as in others.
+//! Three differences remain: the standard library's wall clock starts in 2022 at a moment of madsim's choice, its
+//! clocks show the true time on every host, and hash maps iterate in another, still reproducible, order than in builds
+//! without madsim. So a run is the same every time in such builds, but need not be the same as in others.
 
 use std::cell::Cell;
 use std::time::{Duration, SystemTime};
