@@ -24,7 +24,7 @@ const BUDGET: Duration = Duration::from_secs(3);
 type Told = Arc<Mutex<Vec<(Duration, Callback, bool)>>>;
 
 fn simulate(test: impl Future<Output = ()> + Send + 'static) {
-    let outcome = world::sim::run(world::sim::Config::new(11), || test);
+    let outcome = sim::run(sim::Config::new(11), || test);
     assert_eq!(outcome.panics, []);
     outcome.result.expect("the test runs to its end");
 }

@@ -124,9 +124,10 @@ mod tests {
 
     #[test]
     fn a_build_without_madsim_says_how_to_get_it() {
-        match EngineKind::Madsim.check() {
-            Ok(()) => assert!(cfg!(madsim)),
-            Err(error) => assert!(error.to_string().contains("RUSTFLAGS=\"--cfg madsim\""), "{error}"),
+        let check = EngineKind::Madsim.check();
+        assert_eq!(check.is_ok(), cfg!(madsim));
+        if let Err(error) = check {
+            assert!(error.to_string().contains("RUSTFLAGS=\"--cfg madsim\""), "{error}");
         }
         assert!(EngineKind::available().contains(&EngineKind::Kernel));
     }

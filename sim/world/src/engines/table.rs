@@ -277,7 +277,14 @@ pub const FEATURES: &[Feature] = &[
         tokio: Differs("peers read an end instead of a reset"),
         beside_madsim: None,
     },
-    Feature { name: "kill: connecting", promise: "refused", turmoil: Full, madsim: Full, tokio: Full },
+    Feature {
+        name: "kill: connecting",
+        promise: "refused",
+        turmoil: Full,
+        madsim: Full,
+        tokio: Full,
+        beside_madsim: None,
+    },
     Feature {
         name: "boot",
         promise: "runs again, after crash and kill",
@@ -446,7 +453,14 @@ pub const FEATURES: &[Feature] = &[
         tokio: Full,
         beside_madsim: None,
     },
-    Feature { name: "cores", promise: "work queues for them", turmoil: Full, madsim: Full, tokio: Full },
+    Feature {
+        name: "cores",
+        promise: "work queues for them",
+        turmoil: Full,
+        madsim: Full,
+        tokio: Full,
+        beside_madsim: None,
+    },
     Feature {
         name: "limits",
         promise: "open files and memory run out as errors",
@@ -479,7 +493,14 @@ pub const FEATURES: &[Feature] = &[
         tokio: Full,
         beside_madsim: None,
     },
-    Feature { name: "mutants", promise: "as switched", turmoil: Full, madsim: Full, tokio: Full },
+    Feature {
+        name: "mutants",
+        promise: "as switched",
+        turmoil: Full,
+        madsim: Full,
+        tokio: Full,
+        beside_madsim: None,
+    },
     Feature {
         name: "strategies of scheduling",
         promise: "first-in-first-out, random, PCT",
