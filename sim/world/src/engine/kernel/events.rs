@@ -205,6 +205,12 @@ mod tests {
                         while let Some((number, _)) = events.pop_due(now_ns) {
                             let first = model.pop_first().map(|(key, _)| key);
                             prop_assert_eq!(first, Some((now_ns, number)));
+                            // What is due now may start what is due now, too.
+                            if number % 7 == 3 {
+                                let at_ns = now_ns.saturating_add(number % 2);
+                                let timer = events.add_timer(at_ns, Waker::noop().clone(), HostId::DIRECTOR);
+                                model.insert((at_ns, timer.number), timer);
+                            }
                         }
                         prop_assert!(model.keys().next().is_none_or(|key| key.0 > now_ns));
                     }
@@ -219,6 +225,30 @@ mod tests {
             prop_assert_eq!(events.clear().len(), model.len());
             prop_assert_eq!(events.next_time(), None);
         }
+    }
+
+    /// The first two events share a slot of some days: all others fall between them.
+    #[test]
+    fn many_events_between_two_that_are_near_keep_their_order() {
+        let (mut events, mut model) = (Events::default(), BTreeMap::new());
+        let add = |events: &mut Events, model: &mut BTreeMap<_, _>, at_ns: u64| {
+            let timer = events.add_timer(at_ns, Waker::noop().clone(), HostId::DIRECTOR);
+            model.insert((at_ns, timer.number), timer);
+        };
+        add(&mut events, &mut model, 1 << 50);
+        add(&mut events, &mut model, (1 << 50) + (1 << 49));
+        let mut random = crate::common::generator(1, "wheel");
+        while let Some(now_ns) = events.next_time() {
+            while let Some((number, _)) = events.pop_due(now_ns) {
+                assert_eq!(model.pop_first().map(|(key, _)| key), Some((now_ns, number)));
+                for _ in 0..if number < 20_000 { 1 + number % 3 } else { 0 } {
+                    let at_ns = now_ns + random.below(1 << (number % 48));
+                    add(&mut events, &mut model, at_ns);
+                }
+            }
+            assert!(model.keys().next().is_none_or(|key| key.0 > now_ns), "all of an instant at once");
+        }
+        assert!(model.is_empty());
     }
 
     #[test]

@@ -158,7 +158,8 @@ impl Kernel {
         loop {
             while let Some(task) = self.next_task() {
                 self.poll(task);
-                if !self.tasks.borrow().exists(main) {
+                // Nobody else can end it: its host never goes down, and nobody holds a handle.
+                if task == main && !self.tasks.borrow().exists(main) {
                     return RunEnd::MainEnded;
                 }
             }

@@ -2,12 +2,13 @@
 //! of a time in nanoseconds, six bits a level.
 //!
 //! An entry stands on the level of the highest six bits in which its time differs from the wheel's own; on the lowest
-//! level a slot is one nanosecond. The next entry is in the first slot taken on the lowest level taken. The wheel
-//! jumps to the earliest entry of that slot, and deals out the rest of the slot, each to a lower level: no empty tick
-//! is ever visited. So an entry moves at most once a level, however many others wait.
+//! level a slot is one nanosecond. The next entries are in the first slot taken on the lowest level taken. If they are
+//! few, they are sorted and become `near`, to which whatever is added before the slot's end is added in its place. If
+//! they are many, the wheel jumps to the earliest, and deals out the rest, each to a lower level. So no empty tick is
+//! ever visited, and an entry moves at most once a level, however many others wait.
 //!
-//! Order within an instant needs no sorting: slots keep the order in which entries were added, and a slot is dealt
-//! out in that order before anything later can be added below it.
+//! Entries of one instant keep the order in which they were added: slots do, and a slot is emptied before anything
+//! later can be added below it.
 //!
 //! Entries cannot be taken out; whoever gives them up says so by `is_live`, and they vanish when they are met.
 
@@ -18,6 +19,12 @@ const LEVELS: usize = u64::BITS.div_ceil(LEVEL_BITS) as usize;
 /// allocations, and a peak holds no memory for ever.
 const SPARE: usize = 64;
 const SPARE_ENTRIES: usize = 256;
+
+/// So many entries of a slot are sorted rather than dealt out; and among so many is an entry inserted at most.
+const SORTED: usize = 32;
+const NEAR: usize = 128;
+/// Entries of `near` that are over are cut off when there are more than these.
+const OVER: usize = 1024;
 
 /// Something that is due at a moment.
 #[derive(Debug, Clone, Copy)]
@@ -36,9 +43,10 @@ pub(super) struct Wheel<T> {
     taken: [u64; LEVELS],
     /// A bit for each level with entries.
     taken_levels: u32,
-    /// What is due now, from `next_due` on.
-    due: Vec<Entry<T>>,
-    next_due: usize,
+    /// In order, from `next` on: everything that is due up to `near_last_ns`.
+    near: Vec<Entry<T>>,
+    next: usize,
+    near_last_ns: u64,
     count: usize,
     spare: Vec<Vec<Entry<T>>>,
 }
@@ -51,8 +59,9 @@ impl<T> Default for Wheel<T> {
             slots: (0..LEVELS * SLOTS).map(|_| Vec::new()).collect(),
             taken: [0; LEVELS],
             taken_levels: 0,
-            due: Vec::new(),
-            next_due: 0,
+            near: Vec::new(),
+            next: 0,
+            near_last_ns: 0,
             count: 0,
             spare: Vec::new(),
         }
@@ -76,7 +85,38 @@ impl<T: Copy> Wheel<T> {
     #[inline]
     pub(super) fn add(&mut self, entry: Entry<T>) {
         self.count += 1;
-        self.place(entry);
+        if entry.at_ns <= self.near_last_ns {
+            self.add_near(entry);
+        } else {
+            self.place(entry);
+        }
+    }
+
+    fn add_near(&mut self, entry: Entry<T>) {
+        let waiting = &self.near[self.next..];
+        let position = waiting.partition_point(|other| other.at_ns <= entry.at_ns);
+        if position < waiting.len() && waiting.len() >= NEAR {
+            self.spill();
+            self.count -= 1;
+            return self.add(entry);
+        }
+        if self.next > OVER {
+            self.near.drain(..self.next);
+            self.next = 0;
+        }
+        self.near.insert(self.next + position, entry);
+    }
+
+    /// Puts what is near, but not due now, back into slots; those of these times are empty so far.
+    #[cold]
+    fn spill(&mut self) {
+        let later = self.near.partition_point(|entry| entry.at_ns <= self.now_ns);
+        let spilled = self.near.split_off(later);
+        self.near_last_ns = self.now_ns;
+        for entry in &spilled {
+            self.place(*entry);
+        }
+        self.recycle(spilled);
     }
 
     #[inline]
@@ -116,78 +156,75 @@ impl<T: Copy> Wheel<T> {
     /// When the next entry is due; the wheel moves there.
     pub(super) fn next_time(&mut self, is_live: impl Fn(&Entry<T>) -> bool) -> Option<u64> {
         loop {
-            while let Some(entry) = self.due.get(self.next_due) {
+            while let Some(entry) = self.near.get(self.next) {
                 if is_live(entry) {
+                    self.now_ns = entry.at_ns;
                     return Some(self.now_ns);
                 }
-                self.next_due += 1;
+                self.next += 1;
                 self.count -= 1;
             }
             if self.taken_levels == 0 {
                 return None;
             }
-            let level = self.taken_levels.trailing_zeros() as usize;
-            let slot = self.taken[level].trailing_zeros() as usize;
-            let mut entries = self.empty(level, slot);
-            let all = entries.len();
-            entries.retain(&is_live);
-            self.count -= all - entries.len();
-            self.start_due();
-            if let Some(earliest_ns) = entries.iter().map(|entry| entry.at_ns).min() {
-                self.now_ns = earliest_ns;
-                for entry in entries.drain(..) {
-                    if entry.at_ns == earliest_ns {
-                        self.due.push(entry);
-                    } else {
-                        self.place(entry);
-                    }
-                }
-            }
-            self.recycle(entries);
+            self.load(&is_live);
         }
     }
 
-    #[inline]
-    fn start_due(&mut self) {
-        self.due.clear();
-        if self.due.capacity() > SPARE * SPARE_ENTRIES {
-            self.due.shrink_to(SPARE_ENTRIES);
+    /// Fills `near`, which is over, from the first slot.
+    fn load(&mut self, is_live: impl Fn(&Entry<T>) -> bool) {
+        let level = self.taken_levels.trailing_zeros() as usize;
+        let slot = self.taken[level].trailing_zeros() as usize;
+        let mut entries = self.empty(level, slot);
+        let all = entries.len();
+        entries.retain(is_live);
+        self.count -= all - entries.len();
+        let over = std::mem::take(&mut self.near);
+        self.recycle(over);
+        self.next = 0;
+        let Some(first) = entries.first() else { return self.recycle(entries) };
+        if entries.len() <= SORTED {
+            // The bits below this level are the place within the slot.
+            let within = (1_u64 << (level as u32 * LEVEL_BITS)) - 1;
+            self.near_last_ns = first.at_ns | within;
+            entries.sort_unstable_by_key(|entry| (entry.at_ns, entry.number));
+            self.near = entries;
+            return;
         }
-        self.next_due = 0;
+        let earliest_ns = entries.iter().fold(u64::MAX, |earliest, entry| earliest.min(entry.at_ns));
+        (self.now_ns, self.near_last_ns) = (earliest_ns, earliest_ns);
+        for entry in &entries {
+            if entry.at_ns == earliest_ns {
+                self.near.push(*entry);
+            } else {
+                self.place(*entry);
+            }
+        }
+        self.recycle(entries);
     }
 
     /// Takes the next entry that is due now.
     #[inline]
     pub(super) fn pop_due(&mut self, is_live: impl Fn(&Entry<T>) -> bool) -> Option<Entry<T>> {
-        loop {
-            while let Some(entry) = self.due.get(self.next_due) {
-                self.next_due += 1;
-                self.count -= 1;
-                if is_live(entry) {
-                    return Some(*entry);
-                }
+        while let Some(entry) = self.near.get(self.next).filter(|entry| entry.at_ns == self.now_ns) {
+            self.next += 1;
+            self.count -= 1;
+            if is_live(entry) {
+                return Some(*entry);
             }
-            // What was added meanwhile for this very instant.
-            let slot = self.now_ns as usize % SLOTS;
-            if self.taken[0] & 1 << slot == 0 {
-                return None;
-            }
-            let mut entries = self.empty(0, slot);
-            self.start_due();
-            self.due.append(&mut entries);
-            self.recycle(entries);
         }
+        None
     }
 
     /// Lets go of all entries that were given up.
     pub(super) fn purge(&mut self, is_live: impl Fn(&Entry<T>) -> bool) {
-        self.due.drain(..self.next_due);
-        self.next_due = 0;
-        for entries in self.slots.iter_mut().chain([&mut self.due]) {
+        self.near.drain(..self.next);
+        self.next = 0;
+        for entries in self.slots.iter_mut().chain([&mut self.near]) {
             entries.retain(&is_live);
             entries.shrink_to(entries.len());
         }
-        self.count = self.due.len();
+        self.count = self.near.len();
         self.taken_levels = 0;
         for level in 0..LEVELS {
             self.taken[level] = 0;
