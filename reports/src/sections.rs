@@ -259,7 +259,8 @@ pub(crate) fn faults(result: &RunResult) -> Section {
         cells: vec![
             fault.kind.clone(),
             units::seconds(fault.from_s),
-            units::seconds(fault.to_s),
+            // What is over as soon as it has happened has no end to show.
+            if fault.to_s == fault.from_s { units::NOTHING.to_owned() } else { units::seconds(fault.to_s) },
             listed(fault.on.iter().cloned()),
         ],
         notes: result.recovery.iter().filter(|recovery| recovery.fault == index).map(recovery_note).collect(),
