@@ -100,3 +100,31 @@ async fn hold_connections(server: usize, count: u64, at_rest: Tally) {
         at_rest.add(1);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::kernel;
+
+    #[test]
+    fn a_request_makes_four_events() {
+        let events = |requests| {
+            let (load, tally) = (Load::new(CONNECTIONS, requests), Tally::default());
+            let hosts = stage::clients_and_servers::<Kernel, _, _>(load, &tally, frame::answer, frame::ask);
+            let outcome = kernel::play(hosts);
+            tally.expect(requests);
+            outcome.messages + outcome.polls
+        };
+        // How many goodbyes are still delivered before the last client ends differs: at most a few per connection.
+        let more = events(21_000) - events(1_000);
+        assert!(more.abs_diff(20_000 * EVENTS_PER_REQUEST) < 4 * CONNECTIONS, "{more} events");
+    }
+
+    #[test]
+    fn the_load_is_measured_beside_each_kind_of_rest() {
+        for resting in [Resting::Hosts, Resting::Timers, Resting::Connections] {
+            let measurement = run(resting, 20, 1000);
+            assert!(measurement.value > 0.0, "{resting:?}: {measurement:?}");
+        }
+    }
+}

@@ -151,3 +151,38 @@ fn main() {
     let measurement = measure(&Arguments::parse().workload);
     println!("{}", serde_json::to_string(&measurement).expect("a measurement is plain data"));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memory::Finished;
+
+    /// Workloads panic when anything goes unanswered: here every engine carries each of them to its end.
+    #[test]
+    fn every_engine_of_this_build_carries_every_workload() {
+        for &engine in EngineName::value_variants() {
+            let workloads = [
+                Workload::Rpc { engine, connections: 25, requests: 100 },
+                Workload::Http { engine, connections: 25, requests: 100 },
+                Workload::Memory { engine, after: Finished::Timers, count: 1000 },
+                Workload::Memory { engine, after: Finished::Tasks, count: 1000 },
+                Workload::Memory { engine, after: Finished::Connections, count: 1000 },
+            ];
+            for workload in workloads {
+                let measurement = measure(&workload);
+                assert!(measurement.simulated_s > 0.0, "{workload:?}: {measurement:?}");
+            }
+        }
+    }
+
+    /// Not on turmoil, which plays every millisecond of it.
+    #[test]
+    fn an_idle_hour_passes() {
+        #[cfg(not(madsim))]
+        let engine = EngineName::Kernel;
+        #[cfg(madsim)]
+        let engine = EngineName::Madsim;
+        let measurement = measure(&Workload::Idle { engine, hours: 1 });
+        assert!(measurement.simulated_s >= 3600.0, "{measurement:?}");
+    }
+}
