@@ -155,6 +155,32 @@ fn a_window_that_opens_unheard_of_is_found_by_probing() {
 }
 
 #[test]
+fn news_of_window_on_its_way_is_lost_in_a_partition() {
+    simulate(|| async {
+        let server = serve("server", |mut stream| async move {
+            time::sleep(secs(1)).await;
+            let mut all = Vec::new();
+            stream.read_to_end(&mut all).await.expect("a clean end");
+            assert_eq!(all.len(), 256 * 1024 + 1);
+            stream.write_all(b"y").await.expect("open");
+        });
+        task::yield_now().await;
+        let mut stream = TcpStream::connect("server:80").await.expect("up");
+        let writing = task::spawn(async move {
+            stream.write_all(&[7; 256 * 1024 + 1]).await.expect("healed");
+            stream.shutdown().await.expect("open");
+            stream.read_u8().await.expect("all arrived");
+        });
+        // The server has read, and says so; the partition begins before that arrives.
+        time::sleep(secs(1) + LATENCY + LATENCY / 2).await;
+        let partition = net::impair_both(&[here()], &[server], Impairment::Partition);
+        time::sleep(LATENCY).await;
+        partition.heal();
+        time::timeout(secs(10), writing).await.expect("the writer probes").expect("runs");
+    });
+}
+
+#[test]
 fn what_is_held_arrives_in_order_on_release() {
     simulate(|| async {
         let (server, mut stream) = connected().await;
@@ -169,6 +195,21 @@ fn what_is_held_arrives_in_order_on_release() {
         let mut answer = [0; 3];
         stream.read_exact(&mut answer).await.expect("echoed");
         assert_eq!((&answer, start.elapsed()), (b"abc", LATENCY));
+    });
+}
+
+#[test]
+fn what_is_held_under_a_partition_is_dropped_and_sent_again() {
+    simulate(|| async {
+        let (server, mut stream) = connected().await;
+        let hold = net::impair(&[here()], &[server], Impairment::Hold);
+        stream.write_all(b"a").await.expect("open");
+        time::sleep(ms(10)).await;
+        let partition = net::impair(&[here()], &[server], Impairment::Partition);
+        hold.heal();
+        time::sleep(ms(10)).await;
+        partition.heal();
+        assert_eq!(stream.read_u8().await.expect("echoed"), b'a');
     });
 }
 

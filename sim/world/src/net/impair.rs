@@ -1,14 +1,13 @@
 //! Faults of links: begun between any two sets of hosts, healed one by one.
-//!
-//! Impairments go one way, from a set of hosts to another; [`impair_both`] is two of them that heal together. Any
-//! number may overlap on a link: delays add up, losses are independent, the least bandwidth counts, and a link is
-//! whole again when the last one has been healed. A host's link to itself is never impaired.
 
 use super::Latency;
 use crate::engine;
 use crate::host::Host;
 
-/// What may be wrong with links.
+/// What may be wrong with links, from one set of hosts to another; see [`impair`] and [`impair_both`].
+///
+/// Any number may overlap on a link: delays add up, losses are independent, the least bandwidth counts, and the link
+/// is whole again when the last one has been healed. A host's link to itself is never impaired.
 ///
 /// Probabilities outside of 0 to 1 count as the nearer end.
 #[derive(Debug, Clone, PartialEq)]

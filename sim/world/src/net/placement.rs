@@ -1,18 +1,4 @@
 //! Where hosts stand, and what that makes of the links between them.
-//!
-//! | distance | one-way latency, median / 99 % | bandwidth | loss of a packet |
-//! | --- | --- | --- | --- |
-//! | same machine | 25 µs / 50 µs | 20 Gbit/s | 0 |
-//! | same zone | 200 µs / 900 µs | 10 Gbit/s | 10⁻⁵ |
-//! | other zone of the region | 500 µs / 1.5 ms | 5 Gbit/s | 10⁻⁵ |
-//! | other region | 35 ms / 60 ms | 1 Gbit/s | 10⁻⁴ |
-//! | either host has no placement | as `Config::latency` says | unlimited | 0 |
-//!
-//! Orders of magnitude, not a provider's promise. Latency and loss inside a data centre follow Guo et al.,
-//! "Pingmesh" (SIGCOMM 2015): round trips of 0.2 to 0.5 ms at the median and around 1.3 ms at the 99th percentile,
-//! loss between 10⁻⁵ and 10⁻⁴. Zones lie within about 100 km (5 µs of fibre per km) plus switching; regions of a
-//! continent within 3000 to 6000 km. Bandwidth: what one flow of a cloud instance gets (Amazon EC2 user guide,
-//! "instance network bandwidth": 10 Gbit/s within a placement group, 5 Gbit/s outside).
 
 use super::Latency;
 use crate::engine;
@@ -81,7 +67,21 @@ impl LinkProfile {
         LinkProfile { latency, bandwidth: None, loss: 0.0 }
     }
 
-    /// The default between placements that are so far apart; see the module's table.
+    /// The default between placements that are so far apart.
+    ///
+    /// | distance | one-way latency, median / 99 % | bandwidth | loss of a packet |
+    /// | --- | --- | --- | --- |
+    /// | same machine | 25 µs / 50 µs | 20 Gbit/s | 0 |
+    /// | same zone | 200 µs / 900 µs | 10 Gbit/s | 10⁻⁵ |
+    /// | other zone of the region | 500 µs / 1.5 ms | 5 Gbit/s | 10⁻⁵ |
+    /// | other region | 35 ms / 60 ms | 1 Gbit/s | 10⁻⁴ |
+    /// | either host has no placement | as `Config::latency` says | unlimited | 0 |
+    ///
+    /// Orders of magnitude, not a provider's promise. Latency and loss inside a data centre follow Guo et al.,
+    /// "Pingmesh" (SIGCOMM 2015): round trips of 0.2 to 0.5 ms at the median and around 1.3 ms at the 99th percentile,
+    /// loss between 10⁻⁵ and 10⁻⁴. Zones lie within about 100 km (5 µs of fibre per km) plus switching; regions of a
+    /// continent within 3000 to 6000 km. Bandwidth: what one flow of a cloud instance gets (Amazon EC2 user guide,
+    /// "instance network bandwidth": 10 Gbit/s within a placement group, 5 Gbit/s outside).
     pub fn between(distance: Distance) -> LinkProfile {
         let (latency, gbits, loss) = match distance {
             Distance::SameMachine => (Latency::same_machine(), 20, 0.0),

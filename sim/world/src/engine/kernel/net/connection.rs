@@ -67,34 +67,36 @@ pub(super) enum Phase {
 }
 
 /// One direction.
+///
+/// What an arrival touches stands first, in two cache lines, then what a write touches: between two segments of a
+/// connection come many of others.
 #[derive(Default)]
+#[repr(C, align(64))]
 pub(super) struct Pipe {
     /// Segments from the first that the receiver does not have in order.
     pub(super) queue: VecDeque<Segment>,
-    /// The number of the first segment in the queue.
-    pub(super) front: u32,
     /// Bytes in the queue.
     queued_bytes: usize,
-    /// Bytes ever written.
-    written: u64,
+    pub(super) received_bytes: usize,
+    /// What the writer knows, while that is not simply all that has happened. See [`Recovery`].
+    pub(super) recovery: Option<Box<Recovery>>,
+    /// The number of the first segment in the queue.
+    pub(super) front: u32,
+    pub(super) fin_sent: bool,
+    pub(super) fin_received: bool,
+    /// A window update is on its way to the writer.
+    pub(super) window_update: bool,
     received: VecDeque<Vec<u8>>,
     /// How much of the first received buffer has been read.
     read_offset: usize,
-    pub(super) received_bytes: usize,
+    pub(super) reader: Option<Waker>,
+    pub(super) delivered: Delivered,
+    pub(super) round_trip: RoundTrip,
     /// Segments of a direction never overtake each other: none arrives before this time.
     pub(super) last_arrival_ns: u64,
     /// How long the last segment took.
     pub(super) last_trip_ns: u64,
-    pub(super) round_trip: RoundTrip,
-    pub(super) delivered: Delivered,
-    pub(super) fin_sent: bool,
-    pub(super) fin_received: bool,
-    pub(super) reader: Option<Waker>,
     pub(super) writer: Option<Waker>,
-    /// A window update is on its way to the writer.
-    pub(super) window_update: bool,
-    /// What the writer knows, while that is not simply all that has happened. See [`Recovery`].
-    pub(super) recovery: Option<Box<Recovery>>,
     /// When the retransmission timer fires; zero if it does not run.
     pub(super) timer_ns: u64,
     /// Number of the next acknowledgement that is sent for itself.
@@ -102,23 +104,23 @@ pub(super) struct Pipe {
 }
 
 impl Pipe {
-    /// Bytes that the receiving application has read.
-    pub(super) fn consumed(&self) -> u64 {
-        self.written - (self.queued_bytes + self.received_bytes) as u64
+    /// Bytes written and not read.
+    pub(super) fn unread(&self) -> usize {
+        self.queued_bytes + self.received_bytes
     }
 
     /// As far as the writer knows.
     pub(super) fn free_window(&self) -> usize {
         let used = match &self.recovery {
-            None => self.queued_bytes + self.received_bytes,
-            Some(recovery) => (self.written - recovery.known_consumed) as usize,
+            None => self.unread(),
+            Some(recovery) => recovery.known_unread(),
         };
         WINDOW.saturating_sub(used)
     }
 
     /// In truth.
     pub(super) fn has_room(&self) -> bool {
-        self.queued_bytes + self.received_bytes < WINDOW
+        self.unread() < WINDOW
     }
 
     /// The number of the next segment to be sent.
@@ -129,8 +131,11 @@ impl Pipe {
     /// Appends a segment; returns its number.
     pub(super) fn push(&mut self, payload: Payload, state: State, sent_ns: u64) -> u32 {
         let number = self.next();
-        self.queued_bytes += payload.bytes().len();
-        self.written += payload.bytes().len() as u64;
+        let length = payload.bytes().len();
+        self.queued_bytes += length;
+        if let Some(recovery) = &mut self.recovery {
+            recovery.written += length as u64;
+        }
         self.queue.push_back(Segment { payload, state, sent_ns });
         number
     }
@@ -179,7 +184,9 @@ impl Pipe {
             self.read_offset += count;
             if self.read_offset == front.len() {
                 self.read_offset = 0;
-                self.received.pop_front().into_iter().for_each(&mut recycle);
+                if let Some(buffer) = self.received.pop_front() {
+                    recycle(buffer);
+                }
             }
         }
     }

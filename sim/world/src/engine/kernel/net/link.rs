@@ -48,8 +48,6 @@ struct Link {
     explicit: bool,
     /// What its impairments make of it; see [`Shapes`].
     shape: u32,
-    /// Takes time and does nothing else: the profile is plain, and nothing impairs it.
-    plain: bool,
     /// Until then it is busy with what was sent before.
     busy_until_ns: u64,
     /// The latest arrival of a datagram that was not overtaken.
@@ -70,11 +68,15 @@ pub(super) struct Links {
     /// By host and host: number of the link plus one, or zero where none was needed so far.
     index: Vec<Vec<u32>>,
     links: Vec<Link>,
+    /// By link: its profile, if that is plain and nothing impairs the link. Apart, because every segment looks here.
+    plain: Vec<u32>,
     profiles: Vec<Profile>,
     places: Vec<Option<Placement>>,
     shapes: Shapes,
 }
 
+/// Of a link that is not plain.
+const NOT_PLAIN: u32 = u32::MAX;
 /// Profiles that every simulation has.
 const DEFAULT: u32 = 0;
 const SAME_HOST: u32 = 1;
@@ -86,6 +88,7 @@ impl Links {
             random,
             index: Vec::new(),
             links: Vec::new(),
+            plain: Vec::new(),
             profiles: profiles.into_iter().map(Profile::new).collect(),
             places: Vec::new(),
             shapes: Shapes::default(),
@@ -110,12 +113,14 @@ impl Links {
                     profile,
                     explicit: false,
                     shape: Shapes::NONE,
-                    plain: self.profiles[profile as usize].plain,
                     busy_until_ns: 0,
                     last_datagram_ns: 0,
                 });
+                self.plain.push(NOT_PLAIN);
                 self.index[row][column] = self.links.len() as u32;
-                self.links.len() as u32 - 1
+                let id = self.links.len() - 1;
+                self.change(id, |_| ());
+                id as u32
             }
             number => number - 1,
         }
@@ -166,13 +171,14 @@ impl Links {
     fn change(&mut self, id: usize, change: impl FnOnce(&mut Link)) {
         let link = &mut self.links[id];
         change(link);
-        link.plain = link.shape == Shapes::NONE && self.profiles[link.profile as usize].plain;
+        let plain = link.shape == Shapes::NONE && self.profiles[link.profile as usize].plain;
+        self.plain[id] = if plain { link.profile } else { NOT_PLAIN };
     }
 
     /// Takes the link time and does nothing else?
     #[inline]
     pub(super) fn is_plain(&self, id: LinkId) -> bool {
-        self.links[id as usize].plain
+        self.plain[id as usize] != NOT_PLAIN
     }
 
     pub(super) fn set_latency(&mut self, from: HostId, to: HostId, latency: Latency) {
@@ -184,12 +190,10 @@ impl Links {
     /// Sends a segment of so many bytes: when it arrives, `None` if it is lost.
     #[inline]
     pub(super) fn pass(&mut self, id: LinkId, bytes: usize, now_ns: u64) -> Option<u64> {
-        let link = &self.links[id as usize];
-        if link.plain {
-            let latency = &self.profiles[link.profile as usize].given.latency;
-            return Some(now_ns + latency.draw(&mut self.random));
+        match self.plain[id as usize] {
+            NOT_PLAIN => self.pass_shaped(id, bytes, now_ns).map(|(at_ns, _)| at_ns),
+            profile => Some(now_ns + self.profiles[profile as usize].given.latency.draw(&mut self.random)),
         }
-        self.pass_shaped(id, bytes, now_ns).map(|(at_ns, _)| at_ns)
     }
 
     /// As [`Links::pass`], for any link; also says whether later ones may overtake it.
@@ -302,16 +306,16 @@ impl Links {
     pub(super) fn impair(&mut self, pairs: &Pairs, impairment: Impairment) -> (u64, BTreeSet<LinkId>) {
         let number = self.shapes.begin(impairment, pairs.clone());
         let changed = self.reshape(pairs, |shapes, old| shapes.with(old, number));
-        let closed = changed.into_iter().filter(|(_, before, now)| *before == Gate::Open && before != now);
-        (number, closed.map(|(id, ..)| id).collect())
+        let closed = changed.into_iter().filter(|change| !change.before.closes() && change.now.closes());
+        (number, closed.map(|change| change.link).collect())
     }
 
-    /// Takes an impairment away. Returns its name, its hosts, and the links that now let pass what they held.
+    /// Takes an impairment away. Returns its name, its hosts, and the links that hold nothing any more.
     pub(super) fn heal(&mut self, number: u64) -> Option<Healed> {
         let (impairment, pairs) = self.shapes.end(number)?;
         let changed = self.reshape(&pairs, |shapes, old| shapes.without(old, number));
-        let released = changed.into_iter().filter(|(_, before, now)| *before == Gate::Held && before != now);
-        let released = released.map(|(id, ..)| id).collect();
+        let released = changed.into_iter().filter(|change| change.before.held && !change.now.held);
+        let released = released.map(|change| change.link).collect();
         Some(Healed { name: impairment.name(), pairs, released })
     }
 
@@ -319,21 +323,42 @@ impl Links {
         self.shapes.active()
     }
 
-    fn reshape(
-        &mut self,
-        pairs: &Pairs,
-        mut change: impl FnMut(&mut Shapes, u32) -> u32,
-    ) -> Vec<(LinkId, Gate, Gate)> {
+    fn barrier(&self, id: LinkId) -> Barrier {
+        let shape = self.shapes.get(self.links[id as usize].shape);
+        Barrier { cut: shape.cut, held: shape.held }
+    }
+
+    fn reshape(&mut self, pairs: &Pairs, mut change: impl FnMut(&mut Shapes, u32) -> u32) -> Vec<Change> {
         let mut changed = Vec::new();
         for (from, to) in pairs.iter() {
             let id = self.between(from, to);
-            let before = self.gate(id);
+            let before = self.barrier(id);
             let shape = change(&mut self.shapes, self.links[id as usize].shape);
             self.change(id as usize, |link| link.shape = shape);
-            changed.push((id, before, self.gate(id)));
+            changed.push(Change { link: id, before, now: self.barrier(id) });
         }
         changed
     }
+}
+
+/// What keeps a link from being open.
+#[derive(Debug, Clone, Copy)]
+struct Barrier {
+    cut: bool,
+    held: bool,
+}
+
+impl Barrier {
+    fn closes(self) -> bool {
+        self.cut || self.held
+    }
+}
+
+/// A link under an impairment more or less.
+struct Change {
+    link: LinkId,
+    before: Barrier,
+    now: Barrier,
 }
 
 /// An impairment that has ended.

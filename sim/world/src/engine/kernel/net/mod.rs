@@ -100,21 +100,31 @@ pub(crate) enum NetEvent {
     Datagram(DatagramId),
 }
 
-/// Wakers to be called once the network is no longer borrowed.
+/// Wakers to be called once the network is no longer borrowed. Hardly ever more than one.
 #[derive(Default)]
-pub(crate) struct Wakes([Option<Waker>; 2], Vec<Waker>);
+pub(crate) struct Wakes {
+    first: Option<Waker>,
+    more: Vec<Waker>,
+}
 
 impl Wakes {
+    #[inline]
     fn add(&mut self, waker: Option<Waker>) {
-        let Some(waker) = waker else { return };
-        match self.0.iter_mut().find(|slot| slot.is_none()) {
-            Some(slot) => *slot = Some(waker),
-            None => self.1.push(waker),
+        match waker {
+            Some(waker) if self.first.is_some() => self.more.push(waker),
+            Some(waker) => self.first = Some(waker),
+            None => {}
         }
     }
 
+    #[inline]
     pub(crate) fn wake_all(self) {
-        self.0.into_iter().flatten().chain(self.1).for_each(Waker::wake);
+        if let Some(first) = self.first {
+            first.wake();
+        }
+        for waker in self.more {
+            waker.wake();
+        }
     }
 }
 

@@ -47,6 +47,7 @@ enum Sent {
 }
 
 /// Puts a segment into its pipe and, if it may go, on its way.
+#[inline]
 fn transmit(
     links: &mut Links,
     kernel: &Kernel,
@@ -66,10 +67,11 @@ fn transmit(
     let at_ns = at_ns.max(pipe.last_arrival_ns);
     pipe.last_arrival_ns = at_ns;
     pipe.last_trip_ns = at_ns - now_ns;
-    if !matches!(payload, Payload::Handshake) {
-        pipe.round_trip.measured(pipe.last_trip_ns + back_ns);
-    }
+    let measure = !matches!(payload, Payload::Handshake);
     let number = pipe.push(payload, State::InFlight, now_ns);
+    if measure {
+        pipe.round_trip.measured(number, pipe.last_trip_ns + back_ns);
+    }
     kernel.events.borrow_mut().schedule(at_ns, Event::Net(NetEvent::Arrival(id, side as u8, number)));
     if pipe.recovery.is_some() { Sent::InRecovery } else { Sent::Undisturbed }
 }
@@ -236,7 +238,10 @@ impl Network {
         let Some(connection) = self.connections.get_mut(id) else {
             return Poll::Ready(Err(os_error(libc::EPIPE)));
         };
-        let wanted = slices.iter().map(|slice| slice.len()).sum();
+        let wanted = match slices {
+            [only] => only.len(),
+            slices => slices.iter().map(|slice| slice.len()).sum(),
+        };
         let count = match connection.writable(side, wanted, waker) {
             Poll::Ready(Ok(count)) => count,
             Poll::Pending => {
@@ -248,8 +253,13 @@ impl Network {
         if count > 0 {
             let limit = self.links.segment_limit(connection.links[side]);
             let mut buffer = self.spare.take();
-            for slice in slices {
-                buffer.extend_from_slice(&slice[..slice.len().min(count - buffer.len())]);
+            match slices {
+                [only] => buffer.extend_from_slice(&only[..count]),
+                slices => {
+                    for slice in slices {
+                        buffer.extend_from_slice(&slice[..slice.len().min(count - buffer.len())]);
+                    }
+                }
             }
             if count <= limit {
                 // Nothing has been done to the connection since it was looked up: `send` without another look.
@@ -316,9 +326,9 @@ impl Network {
         let Some(connection) = self.connections.get_mut(id) else { return };
         let pipe = &mut connection.pipes[side];
         pipe.window_update = false;
-        let consumed = pipe.consumed();
+        let unread = pipe.unread();
         if let Some(recovery) = &mut pipe.recovery {
-            recovery.known_consumed = consumed;
+            recovery.hear(unread);
         }
         wakes.add(pipe.writer.take());
     }
