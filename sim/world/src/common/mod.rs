@@ -84,11 +84,16 @@ impl Common {
     #[inline]
     fn show_clocks(&self) {
         if self.clocks_differ.get() {
-            let now_ns = interpose::now_ns();
-            let hosts = self.hosts.borrow();
-            let clock = hosts.clock(self.current_host());
-            interpose::show_clocks(clock.monotonic_ns(now_ns), clock.wall_ns(now_ns));
+            self.show_differing_clocks();
         }
+    }
+
+    #[cold]
+    fn show_differing_clocks(&self) {
+        let now_ns = interpose::now_ns();
+        let hosts = self.hosts.borrow();
+        let clock = hosts.clock(self.current_host());
+        interpose::show_clocks(clock.monotonic_ns(now_ns), clock.wall_ns(now_ns));
     }
 
     /// Changes a host's clock at a moment of the true time.

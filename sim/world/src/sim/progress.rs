@@ -47,12 +47,10 @@ impl Progress {
         self.0.polls.store(polls, Ordering::Relaxed);
     }
 
-    /// Notes whose code runs from now on; gives whose it was before.
+    /// Notes whose code runs from now on.
     #[inline]
-    pub(crate) fn set_turn(&self, host: HostId, site: &'static Location<'static>) -> Turn {
-        let before = self.turn();
+    pub(crate) fn set_turn(&self, host: HostId, site: &'static Location<'static>) {
         self.return_turn(Turn { host: host.0, site: ptr::from_ref(site).cast_mut() });
-        before
     }
 
     #[inline]
@@ -61,8 +59,9 @@ impl Progress {
         self.0.site.store(turn.site, Ordering::Relaxed);
     }
 
+    /// Whose code runs.
     #[inline]
-    fn turn(&self) -> Turn {
+    pub(crate) fn turn(&self) -> Turn {
         Turn { host: self.0.host.load(Ordering::Relaxed), site: self.0.site.load(Ordering::Relaxed) }
     }
 

@@ -195,6 +195,7 @@ impl Tasks {
 }
 
 /// Polls a future once; a panic ends the task, not the simulation.
+#[inline]
 pub(super) fn poll_guarded(future: &mut BoxFuture, task: TaskId) -> PollEnd {
     let waker = waker::of(task);
     let mut context = Context::from_waker(&waker);

@@ -140,7 +140,8 @@ impl Kernel {
 
     /// Drops a future as its own host, so that what its destructors do is attributed to that host.
     fn drop_as(&self, origin: Origin, future: BoxFuture) {
-        let turn = self.progress.set_turn(origin.host, origin.site);
+        let turn = self.progress.turn();
+        self.progress.set_turn(origin.host, origin.site);
         let dropped = self.common.on_host(origin.host, || crate::sim::catch_task_panic(|| drop(future)));
         self.progress.return_turn(turn);
         if let Err(message) = dropped {
@@ -157,7 +158,8 @@ impl Kernel {
         loop {
             while let Some(task) = self.next_task() {
                 self.poll(task);
-                if !self.tasks.borrow().exists(main) {
+                // Nobody else can end it: its host never goes down, and nobody holds a handle.
+                if task == main && !self.tasks.borrow().exists(main) {
                     return RunEnd::MainEnded;
                 }
             }
@@ -178,7 +180,7 @@ impl Kernel {
         let polls = self.polls.get() + 1;
         self.polls.set(polls);
         self.progress.set_polls(polls);
-        let turn = self.progress.set_turn(origin.host, origin.site);
+        self.progress.set_turn(origin.host, origin.site);
         let end = self.common.on_host(origin.host, || executor::poll_guarded(&mut future, task));
         let pending = matches!(end, PollEnd::Pending);
         if let PollEnd::Panicked(message) = end {
@@ -188,7 +190,6 @@ impl Kernel {
         if let Some(future) = rest {
             self.drop_as(origin, future);
         }
-        self.progress.return_turn(turn);
     }
 
     /// The tasks that are left, each with what it waits for. Polls them once more: the run must be over.

@@ -1,169 +1,239 @@
 //! A hierarchical timing wheel (Varghese, Lauck, "Hashed and Hierarchical Timing Wheels", SOSP 1987) over the 64 bits
 //! of a time in nanoseconds, six bits a level.
 //!
-//! An event stands on the level of the highest six bits in which its time differs from the wheel's own; on the
-//! lowest level a slot is one nanosecond. The next event is in the first slot taken on the lowest level taken; if that
-//! is not level 0, the wheel jumps to the earliest event of that slot and the slot's events are dealt out anew, each
-//! to a lower level: no empty tick is ever visited. So an event moves at most once a level, however many others wait,
-//! and adding or cancelling one touches only its neighbours in a linked list.
+//! An entry stands on the level of the highest six bits in which its time differs from the wheel's own; on the lowest
+//! level a slot is one nanosecond. The next entries are in the first slot taken on the lowest level taken. If they are
+//! few, they are sorted and become `near`, to which whatever is added before the slot's end is added in its place. If
+//! they are many, the wheel jumps to the earliest, and deals out the rest, each to a lower level. So no empty tick is
+//! ever visited, and an entry moves at most once a level, however many others wait.
 //!
-//! Order within an instant needs no sorting: lists keep the order of scheduling, and a slot is dealt out in that
-//! order before anything later can be added below it.
-
-use super::slab::Slab;
+//! Entries of one instant keep the order in which they were added: slots do, and a slot is emptied before anything
+//! later can be added below it.
+//!
+//! Entries cannot be taken out; whoever gives them up says so by `is_live`, and they vanish when they are met.
 
 const LEVEL_BITS: u32 = 6;
 const SLOTS: usize = 1 << LEVEL_BITS;
 const LEVELS: usize = u64::BITS.div_ceil(LEVEL_BITS) as usize;
-/// End of a list.
-const NONE: u32 = u32::MAX;
+/// Emptied buffers of slots that are kept for others, and how many entries they may hold: an ordinary load costs no
+/// allocations, and a peak holds no memory for ever.
+const SPARE: usize = 64;
+const SPARE_ENTRIES: usize = 256;
 
-/// What stands on a wheel.
-pub(super) trait Timed {
-    /// When it is due.
-    fn at_ns(&self) -> u64;
-    /// Its neighbours on the wheel.
-    fn links(&mut self) -> &mut Links;
-}
+/// So many entries of a slot are sorted rather than dealt out; and among so many is an entry inserted at most.
+const SORTED: usize = 32;
+const NEAR: usize = 128;
+/// Entries of `near` that are over are cut off when there are more than these.
+const OVER: usize = 1024;
 
-/// The neighbours of an event in its list.
+/// Something that is due at a moment.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Links {
-    previous: u32,
-    next: u32,
+pub(super) struct Entry<T> {
+    pub(super) at_ns: u64,
+    /// Counts entries; unique.
+    pub(super) number: u64,
+    pub(super) what: T,
 }
 
-impl Default for Links {
-    fn default() -> Links {
-        Links { previous: NONE, next: NONE }
-    }
-}
-
-#[derive(Clone, Copy)]
-struct List {
-    first: u32,
-    last: u32,
-}
-
-const EMPTY: List = List { first: NONE, last: NONE };
-
-/// See the module. The events themselves live in a slab; all methods are given the same one.
-pub(super) struct Wheel {
+/// See the module.
+pub(super) struct Wheel<T> {
     now_ns: u64,
-    lists: [[List; SLOTS]; LEVELS],
-    /// A bit for each slot with events.
+    slots: Vec<Vec<Entry<T>>>,
+    /// By level, a bit for each slot with entries.
     taken: [u64; LEVELS],
-    /// A bit for each level with events.
+    /// A bit for each level with entries.
     taken_levels: u32,
+    /// In order, from `next` on: everything that is due up to `near_last_ns`.
+    near: Vec<Entry<T>>,
+    next: usize,
+    near_last_ns: u64,
+    count: usize,
+    spare: Vec<Vec<Entry<T>>>,
 }
 
-impl Default for Wheel {
+impl<T> Default for Wheel<T> {
     /// An empty wheel, at time 0.
-    fn default() -> Wheel {
-        Wheel { now_ns: 0, lists: [[EMPTY; SLOTS]; LEVELS], taken: [0; LEVELS], taken_levels: 0 }
+    fn default() -> Wheel<T> {
+        Wheel {
+            now_ns: 0,
+            slots: (0..LEVELS * SLOTS).map(|_| Vec::new()).collect(),
+            taken: [0; LEVELS],
+            taken_levels: 0,
+            near: Vec::new(),
+            next: 0,
+            near_last_ns: 0,
+            count: 0,
+            spare: Vec::new(),
+        }
     }
 }
 
-impl Wheel {
-    /// The time of the last event.
+impl<T: Copy> Wheel<T> {
+    /// The time of the last entry.
+    #[inline]
     pub(super) fn now_ns(&self) -> u64 {
         self.now_ns
     }
 
-    /// Level and slot of a time, as seen from now.
+    /// How many entries there are, those given up included.
     #[inline]
-    fn place(&self, at_ns: u64) -> (usize, usize) {
-        // The lowest bit makes no difference to the level, and setting it spares the case of no difference.
-        let level = ((at_ns ^ self.now_ns) | 1).ilog2() / LEVEL_BITS;
-        (level as usize, (at_ns >> (level * LEVEL_BITS)) as usize % SLOTS)
+    pub(super) fn count(&self) -> usize {
+        self.count
     }
 
-    /// Adds an event, behind all others of its instant.
+    /// Adds an entry that is due now or later, behind all others of its instant.
     #[inline]
-    pub(super) fn append<T: Timed>(&mut self, events: &mut Slab<T>, index: u32, at_ns: u64) {
-        let (level, slot) = self.place(at_ns);
-        let list = &mut self.lists[level][slot];
-        let last = std::mem::replace(&mut list.last, index);
-        if last == NONE {
-            list.first = index;
-            self.taken[level] |= 1 << slot;
-            self.taken_levels |= 1 << level;
+    pub(super) fn add(&mut self, entry: Entry<T>) {
+        self.count += 1;
+        if entry.at_ns <= self.near_last_ns {
+            self.add_near(entry);
         } else {
-            links(events, last).next = index;
-        }
-        *links(events, index) = Links { previous: last, next: NONE };
-    }
-
-    /// Takes an event off the wheel that was due then and had these neighbours.
-    pub(super) fn unlink<T: Timed>(&mut self, events: &mut Slab<T>, at_ns: u64, neighbours: Links) {
-        let (level, slot) = self.place(at_ns);
-        match neighbours.previous {
-            NONE => self.lists[level][slot].first = neighbours.next,
-            previous => links(events, previous).next = neighbours.next,
-        }
-        match neighbours.next {
-            NONE => self.lists[level][slot].last = neighbours.previous,
-            next => links(events, next).previous = neighbours.previous,
-        }
-        if self.lists[level][slot].first == NONE {
-            self.untake(level, slot);
+            self.place(entry);
         }
     }
 
-    fn untake(&mut self, level: usize, slot: usize) {
+    fn add_near(&mut self, entry: Entry<T>) {
+        let waiting = &self.near[self.next..];
+        let position = waiting.partition_point(|other| other.at_ns <= entry.at_ns);
+        if position < waiting.len() && waiting.len() >= NEAR {
+            self.spill();
+            self.count -= 1;
+            return self.add(entry);
+        }
+        if self.next > OVER {
+            self.near.drain(..self.next);
+            self.next = 0;
+        }
+        self.near.insert(self.next + position, entry);
+    }
+
+    /// Puts what is near, but not due now, back into slots; those of these times are empty so far.
+    #[cold]
+    fn spill(&mut self) {
+        let later = self.near.partition_point(|entry| entry.at_ns <= self.now_ns);
+        let spilled = self.near.split_off(later);
+        self.near_last_ns = self.now_ns;
+        for entry in &spilled {
+            self.place(*entry);
+        }
+        self.recycle(spilled);
+    }
+
+    #[inline]
+    fn place(&mut self, entry: Entry<T>) {
+        // The lowest bit makes no difference to the level, and setting it spares the case of no difference.
+        let level = ((entry.at_ns ^ self.now_ns) | 1).ilog2() / LEVEL_BITS;
+        let slot = (entry.at_ns >> (level * LEVEL_BITS)) as usize % SLOTS;
+        self.taken[level as usize] |= 1 << slot;
+        self.taken_levels |= 1 << level;
+        let entries = &mut self.slots[level as usize * SLOTS + slot];
+        if entries.capacity() == 0
+            && let Some(spare) = self.spare.pop()
+        {
+            *entries = spare;
+        }
+        entries.push(entry);
+    }
+
+    #[inline]
+    fn recycle(&mut self, mut entries: Vec<Entry<T>>) {
+        if self.spare.len() < SPARE && entries.capacity() <= SPARE_ENTRIES {
+            entries.clear();
+            self.spare.push(entries);
+        }
+    }
+
+    /// Takes all entries of a slot.
+    #[inline]
+    fn empty(&mut self, level: usize, slot: usize) -> Vec<Entry<T>> {
         self.taken[level] &= !(1 << slot);
         if self.taken[level] == 0 {
             self.taken_levels &= !(1 << level);
         }
+        std::mem::take(&mut self.slots[level * SLOTS + slot])
     }
 
-    /// When the next event is due; the wheel moves there.
-    pub(super) fn next_time<T: Timed>(&mut self, events: &mut Slab<T>) -> Option<u64> {
-        if self.taken_levels == 0 {
-            return None;
+    /// When the next entry is due; the wheel moves there.
+    pub(super) fn next_time(&mut self, is_live: impl Fn(&Entry<T>) -> bool) -> Option<u64> {
+        loop {
+            while let Some(entry) = self.near.get(self.next) {
+                if is_live(entry) {
+                    self.now_ns = entry.at_ns;
+                    return Some(self.now_ns);
+                }
+                self.next += 1;
+                self.count -= 1;
+            }
+            if self.taken_levels == 0 {
+                return None;
+            }
+            self.load(&is_live);
         }
+    }
+
+    /// Fills `near`, which is over, from the first slot.
+    fn load(&mut self, is_live: impl Fn(&Entry<T>) -> bool) {
         let level = self.taken_levels.trailing_zeros() as usize;
         let slot = self.taken[level].trailing_zeros() as usize;
-        if level == 0 {
-            self.now_ns = self.now_ns & !(SLOTS as u64 - 1) | slot as u64;
-        } else {
-            self.deal_out(events, level, slot);
+        let mut entries = self.empty(level, slot);
+        let all = entries.len();
+        entries.retain(is_live);
+        self.count -= all - entries.len();
+        let over = std::mem::take(&mut self.near);
+        self.recycle(over);
+        self.next = 0;
+        let Some(first) = entries.first() else { return self.recycle(entries) };
+        if entries.len() <= SORTED {
+            // The bits below this level are the place within the slot.
+            let within = (1_u64 << (level as u32 * LEVEL_BITS)) - 1;
+            self.near_last_ns = first.at_ns | within;
+            entries.sort_unstable_by_key(|entry| (entry.at_ns, entry.number));
+            self.near = entries;
+            return;
         }
-        Some(self.now_ns)
+        let earliest_ns = entries.iter().fold(u64::MAX, |earliest, entry| earliest.min(entry.at_ns));
+        (self.now_ns, self.near_last_ns) = (earliest_ns, earliest_ns);
+        for entry in &entries {
+            if entry.at_ns == earliest_ns {
+                self.near.push(*entry);
+            } else {
+                self.place(*entry);
+            }
+        }
+        self.recycle(entries);
     }
 
-    /// Jumps to the earliest event of a slot and deals its events out to the levels below.
-    fn deal_out<T: Timed>(&mut self, events: &mut Slab<T>, level: usize, slot: usize) {
-        let first = std::mem::replace(&mut self.lists[level][slot], EMPTY).first;
-        self.untake(level, slot);
-        let mut earliest_ns = event(events, first).at_ns();
-        let mut index = event(events, first).links().next;
-        while index != NONE {
-            let event = event(events, index);
-            earliest_ns = earliest_ns.min(event.at_ns());
-            index = event.links().next;
+    /// Takes the next entry that is due now.
+    #[inline]
+    pub(super) fn pop_due(&mut self, is_live: impl Fn(&Entry<T>) -> bool) -> Option<Entry<T>> {
+        while let Some(entry) = self.near.get(self.next).filter(|entry| entry.at_ns == self.now_ns) {
+            self.next += 1;
+            self.count -= 1;
+            if is_live(entry) {
+                return Some(*entry);
+            }
         }
-        self.now_ns = earliest_ns;
-        let mut index = first;
-        while index != NONE {
-            let event = event(events, index);
-            let (at_ns, next) = (event.at_ns(), event.links().next);
-            self.append(events, index, at_ns);
-            index = next;
-        }
+        None
     }
 
-    /// The first event that is due now.
-    pub(super) fn first_due(&self) -> Option<u32> {
-        let first = self.lists[0][self.now_ns as usize % SLOTS].first;
-        (first != NONE).then_some(first)
+    /// Lets go of all entries that were given up.
+    pub(super) fn purge(&mut self, is_live: impl Fn(&Entry<T>) -> bool) {
+        self.near.drain(..self.next);
+        self.next = 0;
+        for entries in self.slots.iter_mut().chain([&mut self.near]) {
+            entries.retain(&is_live);
+            entries.shrink_to(entries.len());
+        }
+        self.count = self.near.len();
+        self.taken_levels = 0;
+        for level in 0..LEVELS {
+            self.taken[level] = 0;
+            for slot in 0..SLOTS {
+                let entries = &self.slots[level * SLOTS + slot];
+                self.taken[level] |= u64::from(!entries.is_empty()) << slot;
+                self.count += entries.len();
+            }
+            self.taken_levels |= u32::from(self.taken[level] != 0) << level;
+        }
     }
-}
-
-fn event<T: Timed>(events: &mut Slab<T>, index: u32) -> &mut T {
-    events.get_mut(index).expect("lists hold events that exist")
-}
-
-fn links<T: Timed>(events: &mut Slab<T>, index: u32) -> &mut Links {
-    event(events, index).links()
 }

@@ -42,7 +42,6 @@ use self::transfer::Spare;
 pub(crate) use self::udp::UdpSocket;
 use self::udp::{DatagramId, Sockets};
 use super::Kernel;
-use super::events::Event;
 use super::fingerprint::Mark;
 use crate::choice::Source;
 use crate::common::hosts::HostId;
@@ -202,7 +201,7 @@ impl Network {
     }
 
     fn schedule(&self, kernel: &Kernel, at_ns: u64, event: NetEvent) {
-        kernel.events.borrow_mut().schedule(at_ns, Event::Net(event));
+        kernel.events.borrow_mut().schedule(at_ns, event);
     }
 
     /// What becomes of an arrival on this link; on a held one it waits from now on.
