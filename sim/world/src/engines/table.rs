@@ -182,6 +182,9 @@ pub const FEATURES: &[Feature] = &[
     ),
     row("kill: connecting", "refused", [Full, Full, Full]),
     row("boot", "runs again, after crash and kill", [Full, Full, Full]),
+    row("crash and boot at once", "runs again", [Full, Full, Full]),
+    row("a host that crashes itself", "its task ends there", [Full, Full, Full]),
+    row("what destructors start on a host that is down", "ends at once", [Full, Full, Full]),
     row("pause", "tasks stand still, what was sent to them waits, timers fire late", [Full, Full, Full]),
     row("clocks of hosts", "skew, drift and jumps", [Full, Full, Full]),
     row(

@@ -115,7 +115,7 @@ fn an_engine_that_the_build_lacks_is_refused_with_a_reason() {
         match engine.check() {
             Ok(()) => assert_eq!(outcome.result, Ok(()), "{engine}"),
             Err(unavailable) => {
-                assert_eq!(outcome.result, Err(sim::RunError::EngineUnavailable(unavailable)))
+                assert_eq!(outcome.result, Err(sim::RunError::EngineUnavailable(unavailable)));
             }
         }
     }

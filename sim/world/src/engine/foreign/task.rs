@@ -149,7 +149,8 @@ impl Foreign {
         let before = self.polling.replace(Some(task.host));
         self.polls.set(self.polls.get() + 1);
         self.progress.set_polls(self.polls.get());
-        let turn = self.progress.set_turn(task.host, task.site);
+        let turn = self.progress.turn();
+        self.progress.set_turn(task.host, task.site);
         self.show_time();
         self.note_number("poll", task.host, task.number);
         let polled = self.common.on_host(task.host, || catch_task_panic(|| future.as_mut().poll(context)));
@@ -187,7 +188,8 @@ impl Foreign {
 
     /// Drops a future as its own host's.
     fn drop_as(&self, host: HostId, site: &'static Location<'static>, future: BoxFuture) {
-        let turn = self.progress.set_turn(host, site);
+        let turn = self.progress.turn();
+        self.progress.set_turn(host, site);
         let dropped = self.common.on_host(host, || catch_task_panic(|| drop(future)));
         self.progress.return_turn(turn);
         if let Err(message) = dropped {

@@ -8,7 +8,6 @@ use super::handshake::Consent;
 use super::link::{Gate, Links};
 use super::{ConnectionId, NetEvent, Network, Wakes};
 use crate::engine::kernel::Kernel;
-use crate::engine::kernel::events::Event;
 use crate::engine::kernel::fingerprint::Mark;
 
 /// Emptied buffers are kept for reuse while there are no more than so many bytes of them.
@@ -72,7 +71,7 @@ fn transmit(
     if measure {
         pipe.round_trip.measured(number, pipe.last_trip_ns + back_ns);
     }
-    kernel.events.borrow_mut().schedule(at_ns, Event::Net(NetEvent::Arrival(id, side as u8, number)));
+    kernel.events.borrow_mut().schedule(at_ns, NetEvent::Arrival(id, side as u8, number));
     if pipe.recovery.is_some() { Sent::InRecovery } else { Sent::Undisturbed }
 }
 
