@@ -50,7 +50,7 @@ pub(crate) struct World {
 }
 
 /// What carries it.
-#[expect(clippy::large_enum_variant, reason = "one to a thread, and the kernel is reached without a detour")]
+#[expect(clippy::large_enum_variant, reason = "one to a thread; the kernel must be at hand")]
 pub(crate) enum Engine {
     Kernel(Kernel),
     Foreign(Foreign),

@@ -1,5 +1,6 @@
 //! Hosts: crash, kill, boot, pause, clocks.
 
+use std::future::pending;
 use std::io::ErrorKind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -9,10 +10,11 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use world::engines::EngineKind;
 use world::host::Shift;
 use world::net::TcpStream;
+use world::task::JoinError;
 use world::time::Instant;
-use world::{host, sim, time};
+use world::{host, sim, task, time};
 
-use crate::{Check, Seen, asks, echo, play, seen, serve};
+use crate::{Check, Seen, asks, echo, outcome, play, seen, serve};
 
 pub(crate) const CHECKS: &[(&str, Check)] = &[
     ("crash: tasks", crash_drops_tasks),
@@ -21,6 +23,9 @@ pub(crate) const CHECKS: &[(&str, Check)] = &[
     ("kill: peers", kill_resets),
     ("kill: connecting", kill_refuses),
     ("boot", boot),
+    ("crash and boot at once", boot_at_once),
+    ("a host that crashes itself", own_crash),
+    ("what destructors start on a host that is down", destructors),
     ("pause", pause),
     ("clocks of hosts", clocks),
     ("`std`'s clocks on a host whose clocks differ", standard_clocks_differ),
@@ -158,6 +163,65 @@ fn boot(engine: EngineKind) -> Seen {
         }
         Ok(())
     })
+}
+
+fn boot_at_once(engine: EngineKind) -> Seen {
+    play(engine, || async {
+        let server = serve("server", echo).await;
+        for down in [host::Host::crash, host::Host::kill] {
+            down(server);
+            server.boot();
+            time::sleep(Duration::from_millis(50)).await;
+            let mut stream = TcpStream::connect("server:80").await.expect("up again");
+            if !asks(&mut stream, PATIENCE).await {
+                return seen("no answer after a boot");
+            }
+        }
+        Ok(())
+    })
+}
+
+fn own_crash(engine: EngineKind) -> Seen {
+    play(engine, || async {
+        let drops = Arc::new(AtomicU32::new(0));
+        let machine = host::add("machine", || async {});
+        let guard = Dropped(Arc::clone(&drops));
+        let crashing = machine.spawn(async move {
+            let _guard = guard;
+            host::current().crash();
+            time::sleep(Duration::from_millis(1)).await;
+            unreachable!("a crashed host does not run on");
+        });
+        let ended = crashing.await;
+        if ended == Err(JoinError::Cancelled) && drops.load(Ordering::Relaxed) == 1 && !machine.is_up() {
+            Ok(())
+        } else {
+            Err(format!("{ended:?}"))
+        }
+    })
+}
+
+/// Starts a task when it is dropped.
+struct Spawns;
+
+impl Drop for Spawns {
+    fn drop(&mut self) {
+        let handle = task::spawn(async { panic!("runs on a host that is down") });
+        assert!(handle.is_finished());
+    }
+}
+
+fn destructors(engine: EngineKind) -> Seen {
+    let outcome = outcome(engine, || async {
+        let machine = host::add("machine", || async {
+            let _guard = Spawns;
+            pending::<()>().await;
+        });
+        time::sleep(Duration::from_millis(20)).await;
+        machine.crash();
+        time::sleep(Duration::from_millis(20)).await;
+    });
+    if outcome.result == Ok(()) && outcome.panics.is_empty() { Ok(()) } else { Err(format!("{outcome:?}")) }
 }
 
 fn pause(engine: EngineKind) -> Seen {

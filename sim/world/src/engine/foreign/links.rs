@@ -55,9 +55,7 @@ impl Links {
                 Impairment::Partition => link.partitioned = true,
                 Impairment::Hold => link.held = true,
                 Impairment::Delay(by) => link.delay += by.median(),
-                Impairment::Loss(share) => {
-                    link.loss = 1.0 - (1.0 - link.loss) * (1.0 - share.clamp(0.0, 1.0));
-                }
+                Impairment::Loss(share) => link.loss += (1.0 - link.loss) * share.clamp(0.0, 1.0),
                 Impairment::Duplicate(_) | Impairment::Reorder { .. } | Impairment::Bandwidth(_) => {}
             }
         }
