@@ -6,11 +6,9 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use record::history::History;
-use record::result::{Coverage, InvariantResult, RunResult, SCHEMA, ServiceLevel, Verdict, Violation};
+use record::result::{InvariantResult, RunResult, SCHEMA, ServiceLevel, Verdict, Violation};
 use record::table::Table;
 use scenarios::{Limits, Scenario};
-use world::engines::EngineKind;
-use world::marks::{self, Broken, Kind};
 use world::sim::{self, Checkpoint, Config, Outcome, Progress, TaskPanic};
 use world::time;
 
@@ -23,8 +21,6 @@ use crate::system::{Conclusion, Production, System};
 pub struct Request {
     /// The scenario, expanded and validated.
     pub scenario: Scenario,
-    /// What carries the simulated world.
-    pub engine: EngineKind,
     /// Decides every random choice.
     pub seed: u64,
     /// Mutants to switch on, by name.
@@ -48,8 +44,6 @@ pub struct Played {
     pub checkpoints: Vec<Checkpoint>,
     /// The marks asked for.
     pub trace: Vec<String>,
-    /// What the run asked for and the engine cannot give.
-    pub unsupported: Vec<String>,
 }
 
 /// Why there is no result.
@@ -78,7 +72,6 @@ struct Shown {
 pub fn play(system: &dyn System, request: &Request, progress: Progress) -> Result<Played, Error> {
     let production = system.prepare(&request.scenario).map_err(Error::Setting)?;
     let config = Config {
-        engine: request.engine,
         mutants: request.mutants.clone(),
         trace: request.trace.clone(),
         progress,
@@ -129,7 +122,6 @@ fn judge(request: &Request, outcome: Outcome<Result<Shown, String>>) -> Result<P
         Err(error) => return Err(broken(error.to_string())),
     };
     let mut invariants = shown.conclusion.invariants;
-    invariants.extend(always(&outcome.coverage, &outcome.broken));
     invariants.push(no_panic(&outcome.panics, outcome.polls));
     let latencies = shown.history.latencies();
     let service_levels = service_levels(&request.scenario.limits, &latencies);
@@ -146,7 +138,7 @@ fn judge(request: &Request, outcome: Outcome<Result<Shown, String>>) -> Result<P
         schema: SCHEMA,
         scenario: request.scenario.name.clone(),
         system: request.scenario.system.clone(),
-        engine: request.engine.to_string(),
+        engine: "kernel".to_owned(),
         seed: request.seed,
         mutants: request.mutants.iter().cloned().collect(),
         fingerprint: format!("{:032x}", outcome.fingerprint),
@@ -159,70 +151,27 @@ fn judge(request: &Request, outcome: Outcome<Result<Shown, String>>) -> Result<P
         faults: shown.faults.records(),
         recovery: Vec::new(),
         service_levels,
-        coverage: coverage(&outcome.coverage),
+        coverage: Vec::new(),
     };
-    Ok(Played {
-        result,
-        tables: shown.conclusion.tables,
-        latencies,
-        history: shown.history,
-        checkpoints: outcome.checkpoints,
-        trace: outcome.trace,
-        unsupported: outcome.unsupported,
-    })
+    let (tables, checkpoints, trace) = (shown.conclusion.tables, outcome.checkpoints, outcome.trace);
+    Ok(Played { result, tables, latencies, history: shown.history, checkpoints, trace })
 }
 
 /// No task of any host may panic. Every poll of a task is a check.
 fn no_panic(panics: &[TaskPanic], polls: u64) -> InvariantResult {
     let first_violation = panics.first().map(|panic| Violation {
         at_s: panic.at.as_secs_f64(),
-        what: format!(
-            "A task on {}, started at {}, panicked: {}",
-            panic.host, panic.spawned_at, panic.message
-        ),
+        what: format!("A task on {} panicked: {}", panic.host, panic.message),
         operations: Vec::new(),
     });
     InvariantResult { name: NO_PANIC.to_owned(), held: panics.is_empty(), checks: polls, first_violation }
 }
 
-/// Every `always!` in the code holds. `None` when the program has none.
-fn always(coverage: &BTreeMap<String, marks::Coverage>, broken: &[Broken]) -> Option<InvariantResult> {
-    let checks: Vec<u64> =
-        coverage.values().filter(|mark| mark.kind == Kind::Always).map(|mark| mark.reached).collect();
-    let first_violation = broken.first().map(|broken| Violation {
-        at_s: broken.at.as_secs_f64(),
-        what: match broken.message.as_str() {
-            "" => format!("{} did not hold on {}", broken.name, broken.host),
-            message => format!("{} did not hold on {}: {message}", broken.name, broken.host),
-        },
-        operations: Vec::new(),
-    });
-    let held = broken.is_empty();
-    (!checks.is_empty()).then(|| InvariantResult {
-        name: ALWAYS.to_owned(),
-        held,
-        checks: checks.iter().sum(),
-        first_violation,
-    })
-}
-
-/// How often the code came by its marks. What `buggify!` would have done is left out: it never strikes here.
-fn coverage(coverage: &BTreeMap<String, marks::Coverage>) -> Vec<Coverage> {
-    let reachable = coverage.iter().filter(|(_, mark)| mark.kind != Kind::Buggify);
-    reachable.map(|(name, mark)| Coverage { name: name.clone(), hits: mark.hits }).collect()
-}
-
-/// The invariant that every system has: no task of any host panics.
+/// The invariant that every system has.
 pub const NO_PANIC: &str = "no-panic";
 
-/// The invariant of a system whose code has `always!` marks: all of them hold.
-pub const ALWAYS: &str = "always";
-
 fn panics_text(panics: &[TaskPanic]) -> String {
-    let line = |panic: &TaskPanic| {
-        let TaskPanic { host, spawned_at, at, message } = panic;
-        format!("\n  {host} at {at:?}, a task started at {spawned_at}: {message}")
-    };
+    let line = |panic: &TaskPanic| format!("\n  {} at {:?}: {}", panic.host, panic.at, panic.message);
     panics.iter().take(5).map(line).collect()
 }
 

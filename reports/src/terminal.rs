@@ -52,6 +52,7 @@ pub fn render(report: &Report<'_>, style: Style) -> String {
     }
     add(sections::invariants(result));
     add(sections::faults(result));
+    add(sections::coverage(result));
     parts.push(closing(report, style));
     parts.join("\n")
 }

@@ -8,8 +8,6 @@ mod faults;
 mod load;
 mod overlay;
 mod settings;
-mod strikes;
-mod swarm;
 
 use std::ops::Range;
 
@@ -85,7 +83,7 @@ fn read(
         name: name?,
         system,
         about,
-        swarm: swarm::swarm(findings, &top),
+        swarm: faults::swarm(findings, &top),
         expect: ends::expect(findings, &top, system),
         limits: ends::limits(findings, &top, system),
     };

@@ -47,10 +47,7 @@ impl Stock {
         match reply.as_str() {
             "held" => Ok(DeductOutcome::Held),
             "sold_out" => Ok(DeductOutcome::SoldOut),
-            "released" => {
-                world::reachable!("ticketing.stock.asked-for-after-release");
-                Ok(DeductOutcome::Released)
-            }
+            "released" => Ok(DeductOutcome::Released),
             _ => Err(unexpected("deduct.lua", reply)),
         }
     }
