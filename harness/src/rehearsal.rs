@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use record::history::History;
-use record::result::{InvariantResult, RunResult, SCHEMA, ServiceLevel, Verdict, Violation};
+use record::result::{Coverage, InvariantResult, RunResult, SCHEMA, ServiceLevel, Verdict, Violation};
 use record::table::Table;
 use scenarios::{Limits, Scenario};
+use world::engines::EngineKind;
+use world::marks::{self, Broken, Kind};
 use world::sim::{self, Checkpoint, Config, Outcome, Progress, TaskPanic};
 use world::time;
 
@@ -21,6 +23,8 @@ use crate::system::{Conclusion, Production, System};
 pub struct Request {
     /// The scenario, expanded and validated.
     pub scenario: Scenario,
+    /// What carries the simulated world.
+    pub engine: EngineKind,
     /// Decides every random choice.
     pub seed: u64,
     /// Mutants to switch on, by name.
@@ -44,6 +48,8 @@ pub struct Played {
     pub checkpoints: Vec<Checkpoint>,
     /// The marks asked for.
     pub trace: Vec<String>,
+    /// What the run asked for and the engine cannot give.
+    pub unsupported: Vec<String>,
 }
 
 /// Why there is no result.
@@ -72,6 +78,7 @@ struct Shown {
 pub fn play(system: &dyn System, request: &Request, progress: Progress) -> Result<Played, Error> {
     let production = system.prepare(&request.scenario).map_err(Error::Setting)?;
     let config = Config {
+        engine: request.engine,
         mutants: request.mutants.clone(),
         trace: request.trace.clone(),
         progress,
@@ -122,6 +129,7 @@ fn judge(request: &Request, outcome: Outcome<Result<Shown, String>>) -> Result<P
         Err(error) => return Err(broken(error.to_string())),
     };
     let mut invariants = shown.conclusion.invariants;
+    invariants.extend(always(&outcome.coverage, &outcome.broken));
     invariants.push(no_panic(&outcome.panics, outcome.polls));
     let latencies = shown.history.latencies();
     let service_levels = service_levels(&request.scenario.limits, &latencies);
@@ -138,7 +146,7 @@ fn judge(request: &Request, outcome: Outcome<Result<Shown, String>>) -> Result<P
         schema: SCHEMA,
         scenario: request.scenario.name.clone(),
         system: request.scenario.system.clone(),
-        engine: "kernel".to_owned(),
+        engine: request.engine.to_string(),
         seed: request.seed,
         mutants: request.mutants.iter().cloned().collect(),
         fingerprint: format!("{:032x}", outcome.fingerprint),
@@ -151,27 +159,70 @@ fn judge(request: &Request, outcome: Outcome<Result<Shown, String>>) -> Result<P
         faults: shown.faults.records(),
         recovery: Vec::new(),
         service_levels,
-        coverage: Vec::new(),
+        coverage: coverage(&outcome.coverage),
     };
-    let (tables, checkpoints, trace) = (shown.conclusion.tables, outcome.checkpoints, outcome.trace);
-    Ok(Played { result, tables, latencies, history: shown.history, checkpoints, trace })
+    Ok(Played {
+        result,
+        tables: shown.conclusion.tables,
+        latencies,
+        history: shown.history,
+        checkpoints: outcome.checkpoints,
+        trace: outcome.trace,
+        unsupported: outcome.unsupported,
+    })
 }
 
 /// No task of any host may panic. Every poll of a task is a check.
 fn no_panic(panics: &[TaskPanic], polls: u64) -> InvariantResult {
     let first_violation = panics.first().map(|panic| Violation {
         at_s: panic.at.as_secs_f64(),
-        what: format!("A task on {} panicked: {}", panic.host, panic.message),
+        what: format!(
+            "A task on {}, started at {}, panicked: {}",
+            panic.host, panic.spawned_at, panic.message
+        ),
         operations: Vec::new(),
     });
     InvariantResult { name: NO_PANIC.to_owned(), held: panics.is_empty(), checks: polls, first_violation }
 }
 
-/// The invariant that every system has.
+/// Every `always!` in the code holds. `None` when the program has none.
+fn always(coverage: &BTreeMap<String, marks::Coverage>, broken: &[Broken]) -> Option<InvariantResult> {
+    let checks: Vec<u64> =
+        coverage.values().filter(|mark| mark.kind == Kind::Always).map(|mark| mark.reached).collect();
+    let first_violation = broken.first().map(|broken| Violation {
+        at_s: broken.at.as_secs_f64(),
+        what: match broken.message.as_str() {
+            "" => format!("{} did not hold on {}", broken.name, broken.host),
+            message => format!("{} did not hold on {}: {message}", broken.name, broken.host),
+        },
+        operations: Vec::new(),
+    });
+    let held = broken.is_empty();
+    (!checks.is_empty()).then(|| InvariantResult {
+        name: ALWAYS.to_owned(),
+        held,
+        checks: checks.iter().sum(),
+        first_violation,
+    })
+}
+
+/// How often the code came by its marks. What `buggify!` would have done is left out: it never strikes here.
+fn coverage(coverage: &BTreeMap<String, marks::Coverage>) -> Vec<Coverage> {
+    let reachable = coverage.iter().filter(|(_, mark)| mark.kind != Kind::Buggify);
+    reachable.map(|(name, mark)| Coverage { name: name.clone(), hits: mark.hits }).collect()
+}
+
+/// The invariant that every system has: no task of any host panics.
 pub const NO_PANIC: &str = "no-panic";
 
+/// The invariant of a system whose code has `always!` marks: all of them hold.
+pub const ALWAYS: &str = "always";
+
 fn panics_text(panics: &[TaskPanic]) -> String {
-    let line = |panic: &TaskPanic| format!("\n  {} at {:?}: {}", panic.host, panic.at, panic.message);
+    let line = |panic: &TaskPanic| {
+        let TaskPanic { host, spawned_at, at, message } = panic;
+        format!("\n  {host} at {at:?}, a task started at {spawned_at}: {message}")
+    };
     panics.iter().take(5).map(line).collect()
 }
 

@@ -131,6 +131,9 @@ fn wrong_usage_is_explained() {
         ),
         (&["run", "ticketing/peak", "--seed", "many"], "many"),
         (&["run", "ticketing/peak", "--engine", "steam"], "kernel"),
+        (&["run", "ticketing/peak", "--engine", "tokio"], "it does not simulate"),
+        #[cfg(not(madsim))]
+        (&["run", "ticketing/peak", "--engine", "madsim"], "RUSTFLAGS=\"--cfg madsim\""),
         (&["run", "ticketing/peak", "--set", "novalue"], "KEY=VALUE"),
         (&["run"], "SCENARIO"),
         (&["verfy"], "verify"),

@@ -1,7 +1,7 @@
 //! The promises of the scenarios: they hold over many seeds, every planted mistake is found by its scenario, and
 //! the same seed gives the same run.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
 
 use harness::rehearsal::{self, Played, Request};
@@ -9,6 +9,7 @@ use harness::system::System;
 use harness::systems::ticketing::Ticketing;
 use record::result::{RunResult, Verdict};
 use scenarios::{Percentile, Scenario, Size, Vocabulary, catalogue};
+use world::engines::EngineKind;
 use world::sim::Progress;
 
 /// Seeds that a scenario must hold on here, at hunting size.
@@ -31,9 +32,20 @@ fn read(name: &str, size: Size, overrides: &[(&str, &str)]) -> Scenario {
 }
 
 fn play(scenario: &str, size: Size, seed: u64, mutants: &[&str], overrides: &[(&str, &str)]) -> Played {
+    play_on(EngineKind::default(), scenario, size, seed, mutants, overrides)
+}
+
+fn play_on(
+    engine: EngineKind,
+    scenario: &str,
+    size: Size,
+    seed: u64,
+    mutants: &[&str],
+    overrides: &[(&str, &str)],
+) -> Played {
     let scenario = read(scenario, size, overrides);
     let mutants = mutants.iter().map(|name| (*name).to_owned()).collect();
-    let request = Request { scenario, seed, mutants, trace: 0..0 };
+    let request = Request { scenario, engine, seed, mutants, trace: 0..0 };
     rehearsal::play(system(), &request, Progress::default())
         .unwrap_or_else(|error| panic!("seed {seed}: {error}"))
 }
@@ -57,6 +69,21 @@ fn peak_holds() {
     holds_on_many_seeds("ticketing/peak");
 }
 
+/// Second opinions: independent simulators see no violation either, and a seed gives the same run on each.
+#[test]
+fn peak_holds_on_every_simulator_of_the_build() {
+    for engine in EngineKind::available().into_iter().filter(|engine| engine.is_deterministic()) {
+        let play = || play_on(engine, "ticketing/peak", Size::Hunt, 1, &[], &[]).result;
+        let (first, second) = (play(), play());
+        assert_eq!(first.engine, engine.name());
+        assert_eq!(violations(&first), Vec::<String>::new(), "{engine}");
+        let bought = first.operations.get("payment.pay").map_or(0, |operation| operation.ok);
+        assert!(bought > 0, "{engine}: nobody bought anything");
+        let timeless = |result: RunResult| RunResult { wall_s: 0.0, ..result };
+        assert_eq!(timeless(first), timeless(second), "{engine}");
+    }
+}
+
 #[test]
 fn payment_trouble_holds() {
     holds_on_many_seeds("ticketing/payment-trouble");
@@ -65,6 +92,36 @@ fn payment_trouble_holds() {
 #[test]
 fn inventory_crash_holds() {
     holds_on_many_seeds("ticketing/inventory-crash");
+}
+
+#[test]
+fn bad_network_holds() {
+    holds_on_many_seeds("ticketing/bad-network");
+}
+
+#[test]
+fn swarm_holds() {
+    holds_on_many_seeds("ticketing/swarm");
+}
+
+/// A mark that no scenario ever comes by is a case that nobody rehearses, or one that cannot happen.
+#[test]
+fn every_mark_is_reached_by_some_scenario() {
+    let mut never: BTreeMap<String, u64> = BTreeMap::new();
+    for seed in 0..SEEDS {
+        for entry in catalogue::ENTRIES {
+            let result = play(entry.name, Size::Hunt, seed, &[], &[]).result;
+            assert!(result.coverage.len() > 12, "{:?}", result.coverage);
+            for place in result.coverage {
+                *never.entry(place.name).or_default() += place.hits;
+            }
+        }
+        if never.values().all(|hits| *hits > 0) {
+            return;
+        }
+    }
+    never.retain(|_, hits| *hits == 0);
+    panic!("in {SEEDS} seeds of each scenario nobody came by {:?}", never.keys());
 }
 
 /// Each mutant makes its own scenario fail, on one of the first seeds.

@@ -9,6 +9,9 @@ use crate::units;
 /// How many operation ids of a violation are shown; `result.json` has them all.
 const OPERATIONS_SHOWN: usize = 12;
 
+/// How many places that a run never came by are named; `summary.md` has them all.
+const MISSED_SHOWN: usize = 3;
+
 /// The heads of the counts of operations.
 const OUTCOMES: &str =
     "ok: acknowledged · refused: a clear no · failed: nothing happened · unknown: no answer";
@@ -256,7 +259,8 @@ pub(crate) fn faults(result: &RunResult) -> Section {
         cells: vec![
             fault.kind.clone(),
             units::seconds(fault.from_s),
-            units::seconds(fault.to_s),
+            // What is over as soon as it has happened has no end to show.
+            if fault.to_s == fault.from_s { units::NOTHING.to_owned() } else { units::seconds(fault.to_s) },
             listed(fault.on.iter().cloned()),
         ],
         notes: result.recovery.iter().filter(|recovery| recovery.fault == index).map(recovery_note).collect(),
@@ -305,11 +309,29 @@ pub(crate) fn facts(result: &RunResult) -> Vec<(&'static str, String)> {
         Some(rate) => format!(" delivered, {rate} per second of wall time"),
         None => String::new(),
     };
-    vec![
+    let mut facts = vec![
         ("simulated", format!("{simulated} in {wall} of wall time{faster}")),
         ("messages", format!("{}{rate}", units::count(result.messages))),
-        ("fingerprint", result.fingerprint.clone()),
-    ]
+    ];
+    facts.extend(reached(result).map(|reached| ("reached", reached)));
+    facts.push(("fingerprint", result.fingerprint.clone()));
+    facts
+}
+
+/// How much of what runs should come by was come by, and what was not; `None` when there are no such places.
+fn reached(result: &RunResult) -> Option<String> {
+    let (all, missed): (usize, Vec<&str>) = (
+        result.coverage.len(),
+        result.coverage.iter().filter(|place| place.hits == 0).map(|place| place.name.as_str()).collect(),
+    );
+    let shown = listed(missed.iter().take(MISSED_SHOWN).map(|name| (*name).to_owned()));
+    let never = match missed.len() {
+        0 => String::new(),
+        1..=MISSED_SHOWN => format!("; never {shown}"),
+        more => format!("; never {shown} and {} more", more - MISSED_SHOWN),
+    };
+    let reached = all - missed.len();
+    (all > 0).then(|| format!("{reached} of {}{never}", units::counted(all, "place")))
 }
 
 /// The planted bugs that were on, which a reader must know before any figure.

@@ -52,7 +52,6 @@ pub fn render(report: &Report<'_>, style: Style) -> String {
     }
     add(sections::invariants(result));
     add(sections::faults(result));
-    add(sections::coverage(result));
     parts.push(closing(report, style));
     parts.join("\n")
 }

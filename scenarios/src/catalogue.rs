@@ -18,6 +18,11 @@ pub struct Entry {
 /// Every scenario that is shipped, ordered by name.
 pub const ENTRIES: &[Entry] = &[
     Entry {
+        name: "ticketing/bad-network",
+        file: "scenarios/ticketing/bad-network.toml",
+        text: include_str!("../ticketing/bad-network.toml"),
+    },
+    Entry {
         name: "ticketing/inventory-crash",
         file: "scenarios/ticketing/inventory-crash.toml",
         text: include_str!("../ticketing/inventory-crash.toml"),
@@ -31,6 +36,11 @@ pub const ENTRIES: &[Entry] = &[
         name: "ticketing/peak",
         file: "scenarios/ticketing/peak.toml",
         text: include_str!("../ticketing/peak.toml"),
+    },
+    Entry {
+        name: "ticketing/swarm",
+        file: "scenarios/ticketing/swarm.toml",
+        text: include_str!("../ticketing/swarm.toml"),
     },
 ];
 

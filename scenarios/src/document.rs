@@ -6,8 +6,9 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeInteger, DeTable, DeValue};
 
+use crate::bandwidth::{self, Bandwidth};
 use crate::diagnostic::{Diagnostic, Place, Problem, nearest, one_of, quoted, unknown_name};
-use crate::duration;
+use crate::duration::{self, Jump};
 
 /// A range of bytes in the scenario file.
 pub(crate) type Span = Range<usize>;
@@ -71,7 +72,7 @@ pub(crate) struct Section<'a, 't> {
     /// Where the table begins; required keys that are missing are reported here.
     head: Span,
     /// How messages call it, for example `[limits]`.
-    title: &'static str,
+    title: String,
     /// Required keys that an unknown key seems to mean: not to be reported as missing as well.
     misspelt: Vec<String>,
 }
@@ -82,10 +83,10 @@ impl<'a, 't> Section<'a, 't> {
         findings: &mut Findings<'_>,
         table: &'a DeTable<'t>,
         head: Span,
-        title: &'static str,
+        title: &str,
         known: &[&str],
     ) -> Self {
-        let mut section = Self { table, head, title, misspelt: Vec::new() };
+        let mut section = Self { table, head, title: title.to_owned(), misspelt: Vec::new() };
         for entry in section.entries() {
             if !known.contains(&entry.key) {
                 let unused: Vec<&str> =
@@ -103,7 +104,7 @@ impl<'a, 't> Section<'a, 't> {
     pub(crate) fn open_entry(
         findings: &mut Findings<'_>,
         entry: &Entry<'a, 't>,
-        title: &'static str,
+        title: &str,
         known: &[&str],
     ) -> Option<Self> {
         let table = findings.keep(&entry.span, table(entry.value))?;
@@ -276,6 +277,39 @@ pub(crate) fn duration_value(value: &DeValue<'_>, positive: bool) -> Result<Dura
         );
     }
     Ok(read)
+}
+
+/// The step of a clock.
+pub(crate) fn jump_value(value: &DeValue<'_>) -> Result<Jump, Problem> {
+    const EXPECTED: &str =
+        "a duration, with a minus sign for a jump into the past, such as \"5s\" or \"-250ms\"";
+    let meant = |text: &str| {
+        let sign = if text.trim_start().starts_with('-') { "-" } else { "" };
+        duration::suggestion(text).map(|meant| format!("{sign}{meant}"))
+    };
+    let Some(text) = value.as_str() else {
+        let number = match value {
+            DeValue::Integer(number) => number.to_string(),
+            DeValue::Float(number) => number.as_str().to_owned(),
+            _ => String::new(),
+        };
+        let problem = Problem::new(format!("{} is no jump of a clock", describe(value)));
+        return Err(problem.expected(EXPECTED).suggest(meant(&number)));
+    };
+    duration::parse_jump(text).map_err(|error| {
+        let problem = Problem::new(format!("{} is no jump of a clock: {error}", quoted(text)));
+        problem.expected(EXPECTED).suggest(meant(text).filter(|meant| meant != text))
+    })
+}
+
+/// How much passes a link.
+pub(crate) fn bandwidth_value(value: &DeValue<'_>) -> Result<Bandwidth, Problem> {
+    let text = text(value).map_err(|problem| problem.expected(bandwidth::EXPECTED))?;
+    bandwidth::parse(text).map_err(|error| {
+        Problem::new(format!("{} is no bandwidth: {error}", quoted(text)))
+            .expected(bandwidth::EXPECTED)
+            .suggest(bandwidth::suggestion(text))
+    })
 }
 
 /// One of these names.

@@ -9,6 +9,15 @@ const UNITS: [(&str, u64); 5] =
 /// The longest duration that can be written: a year.
 pub const MAX: Duration = Duration::from_secs(365 * 24 * 3600);
 
+/// A step of a clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Jump {
+    /// Into the future.
+    Forward(Duration),
+    /// Into the past: some moments come twice.
+    Back(Duration),
+}
+
 /// What a duration looks like, for messages.
 pub(crate) const EXPECTED: &str = "a number with a unit us, ms, s, m or h, such as \"90s\" or \"250ms\"";
 
@@ -21,6 +30,9 @@ pub enum ParseError {
     /// It begins with a minus sign.
     #[error("a duration cannot be negative")]
     Negative,
+    /// Nothing, where there must be something.
+    #[error("a clock that jumps by nothing")]
+    Zero,
     /// A number without a unit.
     #[error("the unit is missing")]
     UnitMissing,
@@ -66,6 +78,19 @@ pub fn parse(text: &str) -> Result<Duration, ParseError> {
     let nanos = whole.checked_mul(*unit_ns).ok_or(ParseError::TooLong)? + fraction_ns(fraction, *unit_ns);
     let duration = Duration::from_nanos(nanos);
     if duration > MAX { Err(ParseError::TooLong) } else { Ok(duration) }
+}
+
+/// Reads the step of a clock: a duration of more than zero, with a minus sign if it goes into the past.
+pub fn parse_jump(text: &str) -> Result<Jump, ParseError> {
+    let text = text.trim();
+    let (length, jump): (&str, fn(Duration) -> Jump) = match text.strip_prefix('-') {
+        Some(length) => (length, Jump::Back),
+        None => (text, Jump::Forward),
+    };
+    match parse(length)? {
+        Duration::ZERO => Err(ParseError::Zero),
+        length => Ok(jump(length)),
+    }
 }
 
 /// `0.fraction` of a unit, in whole nanoseconds. The fraction consists of ASCII digits.

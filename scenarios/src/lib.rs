@@ -11,16 +11,19 @@
 //!                                                                          Scenario
 //! ```
 //!
-//! Reading order: [`scenario`] (the result), [`vocabulary`] (what may be said), [`catalogue`] (the scenarios that are
-//! shipped), [`diagnostic`] (what a mistake looks like); then the reader itself in `read`.
+//! Reading order: [`scenario`] (the result), [`fault`] (what befalls the system, described for those who write
+//! scenarios in `README.md`), [`vocabulary`] (what may be said), [`catalogue`] (the scenarios that are shipped),
+//! [`diagnostic`] (what a mistake looks like); then the reader itself in `read`.
 //!
 //! Nothing is guessed: unknown keys, wrong types, missing units, values out of range and names that do not exist are
 //! refused with file, line and column, what was expected, and the nearest valid name. All mistakes of a file are
 //! reported at once, in the order of their places.
 
+pub mod bandwidth;
 pub mod catalogue;
 pub mod diagnostic;
 pub mod duration;
+pub mod fault;
 pub mod scenario;
 pub mod settings;
 pub mod swarm;
@@ -29,9 +32,12 @@ pub mod vocabulary;
 mod document;
 mod read;
 
+pub use bandwidth::Bandwidth;
 pub use diagnostic::{Diagnostic, Error, Place};
+pub use duration::Jump;
+pub use fault::{Direction, Fault, FaultKind, HostEffect, LinkEffect, Links, Side, Strike};
 pub use read::parse;
-pub use scenario::{Expect, Fault, FaultKind, Journey, Limits, Percentile, Rate, Scenario, Size};
+pub use scenario::{Expect, Journey, Limits, Percentile, Rate, Scenario, Size};
 pub use settings::{Settings, Value};
 pub use swarm::Swarm;
 pub use vocabulary::{Kind, Setting, SystemVocabulary, Vocabulary};

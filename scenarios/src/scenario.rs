@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use record::result::Verdict;
 
+use crate::fault::Fault;
 use crate::settings::Settings;
 use crate::swarm::Swarm;
 
@@ -100,55 +101,6 @@ impl Rate {
     }
 }
 
-/// A fault of the scenario.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fault {
-    /// Since the start of the load.
-    pub at: Duration,
-    /// How long it lasts; `None`: until the end of the load.
-    pub for_: Option<Duration>,
-    /// What happens.
-    pub kind: FaultKind,
-    /// The hosts that it happens to, in the order of the file; at least one, none twice.
-    pub on: Vec<String>,
-}
-
-impl Fault {
-    /// When the fault heals, given the duration of the load.
-    pub fn until(&self, load: Duration) -> Duration {
-        self.for_.map_or(load, |lasts| self.at.saturating_add(lasts).min(load))
-    }
-}
-
-/// What can befall a system.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum FaultKind {
-    /// The hosts lose their processes and their memory at once; they boot again when the fault heals.
-    Crash,
-}
-
-impl FaultKind {
-    /// Every kind that exists, in the order of their names.
-    pub const ALL: &[FaultKind] = &[FaultKind::Crash];
-
-    /// The name in scenario files and in results.
-    pub fn name(self) -> &'static str {
-        match self {
-            FaultKind::Crash => "crash",
-        }
-    }
-
-    pub(crate) fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.iter().copied().find(|kind| kind.name() == name)
-    }
-}
-
-impl fmt::Display for FaultKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
 /// How a teaching scenario must end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Expect {
@@ -240,13 +192,5 @@ mod tests {
         assert_eq!(rate.arrivals(seconds(40)), 500.0 + 40_000.0 + 4_000.0);
         assert_eq!(rate.arrivals(seconds(20)), 500.0 + 20_000.0);
         assert_eq!(Rate::constant(3.0).arrivals(seconds(5)), 15.0);
-    }
-
-    #[test]
-    fn a_fault_without_an_end_lasts_until_the_end_of_the_load() {
-        let mut fault = Fault { at: seconds(5), for_: None, kind: FaultKind::Crash, on: vec!["a".into()] };
-        assert_eq!(fault.until(seconds(60)), seconds(60));
-        fault.for_ = Some(seconds(2));
-        assert_eq!(fault.until(seconds(60)), seconds(7));
     }
 }

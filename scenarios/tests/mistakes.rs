@@ -196,7 +196,17 @@ fn values_of_a_wrong_type_or_out_of_range_are_refused() {
             "the fault begins after the end of the load; expected a time before the end of the load, which lasts \"90s\"",
         ),
         ("for = \"20s\"", "for = \"79s\"", "the fault lasts beyond the end of the load"),
-        ("at = \"40s\"", "at = \"31s\"", "host \"order-1\" is already struck by the fault from"),
+        (
+            "at = \"40s\"",
+            "at = \"31s\"",
+            "host \"order-1\" is already struck by the fault \"crash\" from 31s to 90s; \
+             expected such faults of the same host one after the other",
+        ),
+        (
+            "at = \"56s\"",
+            "at = \"54s\"",
+            "host \"inventory-2\" is already struck by the fault \"kill\" from 50s to 55s",
+        ),
         ("at = \"2s\"", "at = \"20s\"", "which lasts \"20s\" in [hunt]"),
         ("[\"order-1\"]", "[]", "a fault on no host; expected at least one host of system ticketing"),
         ("[\"order-1\"]", "[\"order-3\"]", "unknown host of system ticketing \"order-3\""),
@@ -204,15 +214,18 @@ fn values_of_a_wrong_type_or_out_of_range_are_refused() {
         ("[\"order-1\"]", "[\"order-1\", \"order-1\"]", "host \"order-1\" is named twice"),
         (
             "kind = \"crash\"",
-            "kind = \"partition\"",
-            "unknown kind of fault \"partition\"; expected \"crash\"",
+            "kind = \"crahs\"",
+            "unknown kind of fault \"crahs\"; expected \"clock-drift\", \"clock-jump\", \"crash\", \"hold\", \
+             \"kill\", \"lossy-link\", \"narrow-link\", \"partition\", \"pause\", \"reset-connections\" or \
+             \"slow-link\"; did you mean \"crash\"?",
         ),
+        ("\"clock-jump\"]", "\"clock-jmp\"]", "did you mean \"clock-jump\"?"),
+        ("\"clock-jump\"]", "\"slow-disk\"]", "unknown kind of fault \"slow-disk\""),
         (
-            "faults = [\"crash\"]",
-            "faults = [\"crash\", \"clock-jump\"]",
-            "unknown kind of fault \"clock-jump\"; expected \"crash\"",
+            "faults = [\"crash\", \"pause\", \"partition\", \"slow-link\", \"clock-jump\"]",
+            "faults = []",
+            "a swarm of no kind of fault",
         ),
-        ("faults = [\"crash\"]", "faults = []", "a swarm of no kind of fault"),
         ("count = [0, 5]", "count = [5, 0]", "the fewest are more than the most"),
         ("count = [0, 5]", "count = [0, 5, 9]", "a list is no range of counts"),
         ("count = [0, 5]", "count = [-1, 5]", "the number -1 is out of range"),
@@ -253,6 +266,114 @@ fn values_of_a_wrong_type_or_out_of_range_are_refused() {
     }
 }
 
+/// The keys of a fault depend on its kind, and each has its own units.
+#[test]
+fn faults_have_the_keys_of_their_kind_and_strengths_with_units() {
+    for (from, to, what) in [
+        (
+            "for = \"5s\"\nkind = \"kill\"",
+            "latency = \"5s\"\nkind = \"kill\"",
+            "unknown key \"latency\" in a fault of kind \"kill\"; expected \"at\", \"for\", \"kind\" or \"on\"",
+        ),
+        (
+            "at = \"66s\"\n",
+            "at = \"66s\"\nfor = \"1s\"\n",
+            "unknown key \"for\" in a fault of kind \"reset-connections\"",
+        ),
+        (
+            "sides = [[\"redis-1\"], [\"*\"]]",
+            "direction = \"both\"\nsides = [[\"redis-1\"], [\"*\"]]",
+            "unknown key \"direction\" in a fault of kind \"reset-connections\"",
+        ),
+        ("latency = \"200ms\"", "latncy = \"200ms\"", "did you mean \"latency\"?"),
+        (
+            "latency = \"200ms\"\n",
+            "",
+            "the key \"latency\" is missing in a fault of kind \"slow-link\"; expected latency = \"200ms\", added each way",
+        ),
+        ("loss = 0.05\n", "", "the key \"loss\" is missing in a fault of kind \"lossy-link\""),
+        (
+            "bandwidth = \"1Mbit/s\"\n",
+            "",
+            "the key \"bandwidth\" is missing in a fault of kind \"narrow-link\"",
+        ),
+        ("by = \"-5s\"\n", "", "the key \"by\" is missing in a fault of kind \"clock-jump\""),
+        ("ppm = -200\n", "", "the key \"ppm\" is missing in a fault of kind \"clock-drift\""),
+        (
+            "on = [\"redis-1\"]\nlatency",
+            "latency",
+            "the key \"sides\" is missing in a fault of kind \"slow-link\"; expected sides = [ [\"host\", …], [\"*\"] ]",
+        ),
+        ("latency = \"200ms\"", "latency = 200", "the number 200 is a duration without a unit"),
+        ("latency = \"200ms\"", "latency = \"0s\"", "\"0s\" is too short"),
+        ("loss = 0.05", "loss = 5", "the number 5 is out of range; expected a number from 0.000001 to 1"),
+        ("loss = 0.05", "loss = 0", "the number 0 is out of range"),
+        ("loss = 0.05", "loss = \"5%\"", "the text \"5%\" is no number"),
+        (
+            "\"1Mbit/s\"",
+            "\"1MB/s\"",
+            "\"1MB/s\" is no bandwidth: unknown unit \"MB/s\"; expected a number with a unit bit/s, kbit/s, Mbit/s or \
+             Gbit/s, such as \"1Mbit/s\" or \"56kbit/s\"; did you mean \"8Mbit/s\"?",
+        ),
+        ("\"1Mbit/s\"", "\"1\"", "\"1\" is no bandwidth: the unit is missing"),
+        ("\"1Mbit/s\"", "\"0.5bit/s\"", "is no bandwidth: not between 1kbit/s and 1000Gbit/s"),
+        ("\"1Mbit/s\"", "1000000", "the number 1000000 is no text; expected a number with a unit bit/s"),
+        ("by = \"-5s\"", "by = \"-5\"", "the unit is missing; expected a duration, with a minus sign"),
+        (
+            "by = \"-5s\"",
+            "by = -5",
+            "the number -5 is no jump of a clock; expected a duration, with a minus sign for a jump \
+          into the past, such as \"5s\" or \"-250ms\"; did you mean \"-5s\"?",
+        ),
+        ("by = \"-5s\"", "by = \"0s\"", "\"0s\" is no jump of a clock: a clock that jumps by nothing"),
+        ("by = \"-5s\"", "by = \"--5s\"", "a duration cannot be negative"),
+        ("ppm = -200", "ppm = 0", "a clock that drifts by nothing; expected parts per million, such as 200"),
+        ("ppm = -200", "ppm = 500001", "is out of range; expected a whole number from -500000 to 500000"),
+        ("ppm = -200", "ppm = 0.5", "the number 0.5 is no whole number"),
+    ] {
+        let message = refusal(from, to);
+        assert!(message.starts_with("full.toml:"), "{message}");
+        assert!(message.contains(what), "{from} → {to}:\n{message}");
+    }
+}
+
+#[test]
+fn sides_are_two_or_more_and_share_no_host() {
+    let sides = "[[\"redis-1\", \"order-2\"], [\"gateway-1\"], [\"*\"]]";
+    for (from, to, what) in [
+        (sides, "[]", "no side only; expected two or more sides, such as [ [\"host\"], [\"*\"] ]"),
+        (sides, "[[\"redis-1\"]]", "one side only"),
+        (sides, "\"redis-1\"", "the text \"redis-1\" is no list; expected two or more sides"),
+        (
+            sides,
+            "[\"redis-1\", \"*\"]",
+            "the text \"redis-1\" is no list; expected a list of hosts, or [\"*\"] for all others",
+        ),
+        (sides, "[[], [\"*\"]]", "a side without hosts"),
+        (sides, "[[\"redis-1\"], [\"redis-1\"]]", "host \"redis-1\" is named twice; expected each host once"),
+        (sides, "[[\"redis-2\"], [\"*\"]]", "unknown host of system ticketing \"redis-2\""),
+        (sides, "[[\"*\"], [\"*\"]]", "all other hosts are on two sides; expected \"*\" on one side only"),
+        (sides, "[[\"redis-1\"], [\"*\", \"order-1\"]]", "all other hosts, and hosts by name, on one side"),
+        (sides, "[[\"redis-1\"], [5]]", "the number 5 is no text"),
+        (
+            "direction = \"one-way\"",
+            "direction = \"oneway\"",
+            "unknown direction \"oneway\"; expected \"both\" or \"one-way\"; did you mean \"one-way\"?",
+        ),
+        (
+            "[[\"gateway-2\"], [\"order-2\"]]",
+            "[[\"gateway-2\"], [\"order-2\"], [\"*\"]]",
+            "one way between more than two sides; expected two sides: the first cannot reach the second",
+        ),
+        ("direction = \"one-way\"", "on = [\"order-2\"]", "\"sides\" beside \"on\"; expected either sides"),
+        ("latency = \"200ms\"", "latency = \"200ms\"\ndirection = \"both\"", "\"direction\" beside \"on\""),
+    ] {
+        let message = refusal(from, to);
+        assert!(message.starts_with("full.toml:"), "{message}");
+        assert!(message.contains(what), "{from} → {to}:\n{message}");
+    }
+}
+
 #[test]
 fn broken_toml_duplicate_keys_and_missing_parts_are_refused() {
     for (from, to, what) in [
@@ -274,9 +395,9 @@ fn broken_toml_duplicate_keys_and_missing_parts_are_refused() {
         ("system = \"ticketing\"\n", "", "the key \"system\" is missing in a scenario"),
         ("duration = \"90s\"\n", "", "the key \"duration\" is missing in a scenario"),
         ("settle = \"60s\"\n", "", "the key \"settle\" is missing in a scenario"),
-        ("at = \"40s\"\n", "", "the key \"at\" is missing in [[fault]]"),
+        ("at = \"40s\"\n", "", "the key \"at\" is missing in a fault of kind \"crash\""),
         ("kind = \"crash\"\n", "", "the key \"kind\" is missing in [[fault]]"),
-        ("on = [\"order-1\"]\n", "", "the key \"on\" is missing in [[fault]]"),
+        ("on = [\"order-1\"]\n", "", "the key \"on\" is missing in a fault of kind \"crash\""),
         ("verdict = \"violated\"\n", "", "the key \"verdict\" is missing in [expect]"),
     ] {
         let message = refusal(from, to);
@@ -347,8 +468,10 @@ fn the_most_typical_messages() {
         refusal("on = [\"order-1\"]", "on = [\"ordr-1\"]"),
         refusal(
             "kind = \"crash\"\non = [\"order-1\"]",
-            "kind = \"partition\"\nsides = [[\"order-1\"], [\"*\"]]",
+            "kind = \"partiton\"\nsides = [[\"order-1\"], [\"*\"]]",
         ),
+        refusal("bandwidth = \"1Mbit/s\"", "bandwidth = \"5 Mbps\""),
+        refusal("kind = \"hold\"", "kind = \"pause\"\nsides = [[\"redis-1\"], [\"*\"]]"),
         refusal("forged = 0.1", "forgd = 0.1"),
         refusal("p95 = \"3s\"", "p96 = \"3 sec\""),
         refusal("journey.query = { rate = 3000 }", "journey.browse = { rate = \"fast\" }"),

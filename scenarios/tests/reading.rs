@@ -5,7 +5,10 @@ mod support;
 use std::time::Duration;
 
 use record::result::Verdict;
-use scenarios::{Expect, FaultKind, Percentile, Size, Value, parse};
+use scenarios::{
+    Direction, Expect, Fault, FaultKind, HostEffect, Jump, LinkEffect, Links, Percentile, Side, Size, Strike,
+    Value, parse,
+};
 use support::{FULL, vocabulary};
 
 fn seconds(s: u64) -> Duration {
@@ -35,19 +38,83 @@ fn a_full_scenario() {
     assert_eq!(settings.file("timetable"), None);
     assert_eq!(settings.iter().count(), vocabulary().systems[0].settings.len());
 
-    let faults: Vec<_> = scenario.faults.iter().map(|f| (f.at, f.for_, f.kind, f.on.len())).collect();
-    assert_eq!(
-        faults,
-        [(seconds(12), Some(seconds(20)), FaultKind::Crash, 2), (seconds(40), None, FaultKind::Crash, 1)]
-    );
     let swarm = scenario.swarm.unwrap();
-    assert_eq!((swarm.faults, swarm.count_min, swarm.count_max), (vec![FaultKind::Crash], 0, 5));
+    let kinds =
+        [FaultKind::Crash, FaultKind::Pause, FaultKind::Partition, FaultKind::SlowLink, FaultKind::ClockJump];
+    assert_eq!((&swarm.faults[..], swarm.count_min, swarm.count_max), (&kinds[..], 0, 5));
     let expect = Expect { verdict: Verdict::Violated, invariant: Some("zero-oversell".into()) };
     assert_eq!(scenario.expect, Some(expect));
     assert_eq!((scenario.limits.rto, scenario.limits.rpo), (Some(seconds(30)), Some(seconds(0))));
     let limits = &scenario.limits.latency["order.submit"];
     assert_eq!(limits.len(), 5);
     assert_eq!(limits[&Percentile::P50], Duration::from_micros(500));
+}
+
+/// Every kind of fault, by its start.
+#[test]
+fn all_faults() {
+    let names = |names: &[&str]| -> Vec<String> { names.iter().map(|name| (*name).to_owned()).collect() };
+    let side = |hosts: &[&str]| Side::Hosts(names(hosts));
+    let hosts = |on: &[&str], effect| Strike::Hosts { on: names(on), effect };
+    let of = |on: &[&str], effect| Strike::Links { links: Links::Of(names(on)), effect };
+    let between = |sides: &[Side], direction, effect| Strike::Links {
+        links: Links::Between { sides: sides.to_vec(), direction },
+        effect,
+    };
+    let both = Direction::Both;
+    let bandwidth = scenarios::bandwidth::parse("1Mbit/s").unwrap();
+    let expected = [
+        (12, Some(20_000), hosts(&["inventory-1", "order-1"], HostEffect::Crash)),
+        (40, None, hosts(&["order-1"], HostEffect::Crash)),
+        (50, Some(5_000), hosts(&["inventory-2"], HostEffect::Kill)),
+        (56, Some(2_500), hosts(&["inventory-2"], HostEffect::Pause)),
+        (
+            60,
+            Some(10_000),
+            between(
+                &[side(&["redis-1", "order-2"]), side(&["gateway-1"]), Side::Rest],
+                both,
+                LinkEffect::Partition,
+            ),
+        ),
+        (
+            61,
+            None,
+            between(&[side(&["gateway-2"]), side(&["order-2"])], Direction::OneWay, LinkEffect::Partition),
+        ),
+        (62, Some(3_000), of(&["redis-1"], LinkEffect::Hold)),
+        (63, None, of(&["redis-1"], LinkEffect::Slow { latency: Duration::from_millis(200) })),
+        (64, None, between(&[Side::Rest, side(&["gateway-2"])], both, LinkEffect::Lossy { loss: 0.05 })),
+        (65, None, of(&["gateway-1", "gateway-2"], LinkEffect::Narrow { bandwidth })),
+        (66, None, between(&[side(&["redis-1"]), Side::Rest], both, LinkEffect::ResetConnections)),
+        (67, Some(7_000), hosts(&["inventory-2"], HostEffect::ClockJump { by: Jump::Back(seconds(5)) })),
+        (68, None, hosts(&["inventory-2"], HostEffect::ClockDrift { ppm: -200 })),
+    ];
+    let faults = support::parse(FULL).unwrap().faults;
+    for (fault, (at, for_ms, strike)) in faults.iter().zip(&expected) {
+        assert_eq!((fault.at, fault.for_), (seconds(*at), for_ms.map(Duration::from_millis)));
+        assert_eq!(fault.strike, *strike);
+    }
+    assert_eq!(faults.len(), expected.len());
+    let kinds: std::collections::BTreeSet<FaultKind> = faults.iter().map(Fault::kind).collect();
+    assert_eq!(kinds.len(), FaultKind::ALL.len());
+}
+
+/// What people read about the faults shows every kind, as the reader accepts it.
+#[test]
+fn the_examples_of_the_readme_are_right() {
+    let readme = include_str!("../README.md");
+    let head = &FULL[..FULL.find("[[fault]]").unwrap()];
+    let mut shown = std::collections::BTreeSet::new();
+    for block in readme.split("```toml\n").skip(1) {
+        let block = block.split("```").next().unwrap();
+        let scenario = support::parse(&format!("{head}{block}")).unwrap_or_else(|error| panic!("{error}"));
+        shown.extend(scenario.faults.iter().map(Fault::kind));
+    }
+    assert_eq!(shown.len(), FaultKind::ALL.len(), "{shown:?}");
+    for kind in FaultKind::ALL {
+        assert!(readme.contains(&format!("| `{kind}` |")), "{kind} is missing in the table");
+    }
 }
 
 #[test]

@@ -11,6 +11,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use scenarios::{Size, Vocabulary};
+use world::engines::{EngineKind, UnknownEngine};
 
 pub use self::exit::Exit;
 use crate::system::System;
@@ -52,9 +53,9 @@ struct PlayArgs {
     /// Switches a planted mistake on (see `rehearse mutants`)
     #[arg(long = "mutant", value_name = "NAME")]
     mutant: Vec<String>,
-    /// What carries the simulated world
-    #[arg(long, value_enum, default_value_t = Engine::Kernel)]
-    engine: Engine,
+    /// What carries the simulated world: kernel, turmoil, or, in builds that have it, madsim
+    #[arg(long, value_name = "ENGINE", default_value_t = EngineKind::Kernel, value_parser = simulator)]
+    engine: EngineKind,
 }
 
 #[derive(Debug, Args)]
@@ -97,11 +98,6 @@ enum SizeArg {
     Hunt,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Engine {
-    Kernel,
-}
-
 impl SizeArg {
     fn size(self) -> Size {
         match self {
@@ -109,6 +105,16 @@ impl SizeArg {
             SizeArg::Hunt => Size::Hunt,
         }
     }
+}
+
+/// An engine that simulates, and that this build has.
+fn simulator(name: &str) -> Result<EngineKind, String> {
+    let engine: EngineKind = name.parse().map_err(|error: UnknownEngine| error.to_string())?;
+    if !engine.is_deterministic() {
+        return Err(format!("{engine} runs for real: it does not simulate"));
+    }
+    engine.check().map_err(|error| error.to_string())?;
+    Ok(engine)
 }
 
 fn key_value(text: &str) -> Result<(String, String), String> {

@@ -10,6 +10,7 @@ use record::result::Verdict;
 use reports::Report;
 use reports::terminal::Style;
 use scenarios::{Expect, Scenario, catalogue};
+use world::engines::EngineKind;
 use world::sim::Progress;
 
 use super::{Exit, Format, PlayArgs, RunArgs, SizeArg, progress, run_folder, vocabulary};
@@ -33,7 +34,8 @@ pub(super) fn run(systems: &[&dyn System], args: &RunArgs) -> Exit {
     }
     let replay = replay_line(&args.play, seed);
     let mutants = args.play.mutant.iter().cloned().collect();
-    let request = Request { scenario, seed, mutants, trace: args.trace.clone().unwrap_or(0..0) };
+    let (engine, trace) = (args.play.engine, args.trace.clone().unwrap_or(0..0));
+    let request = Request { scenario, engine, seed, mutants, trace };
     let shown = Progress::default();
     let play = || rehearsal::play(system, &request, shown.clone());
     let expected = request.scenario.duration + request.scenario.settle / 2;
@@ -107,6 +109,9 @@ pub(super) fn shared_flags(play: &PlayArgs) -> Vec<String> {
     if play.size == SizeArg::Hunt {
         words.extend(["--size".to_owned(), "hunt".to_owned()]);
     }
+    if play.engine != EngineKind::default() {
+        words.extend(["--engine".to_owned(), play.engine.to_string()]);
+    }
     for (key, value) in &play.set {
         words.extend(["--set".to_owned(), format!("{key}={value}")]);
     }
@@ -134,6 +139,9 @@ fn show(args: &RunArgs, request: &Request, played: &Played, replay: &str) -> Exi
     let written = write_files(&folder, &report, played);
     if let Err(message) = &written {
         eprintln!("{message}");
+    }
+    for what in &played.unsupported {
+        eprintln!("the engine {} cannot give {what}: the run went without", request.engine);
     }
     let text = match args.format {
         Format::Json => played.result.to_json(),

@@ -8,6 +8,8 @@ mod faults;
 mod load;
 mod overlay;
 mod settings;
+mod strikes;
+mod swarm;
 
 use std::ops::Range;
 
@@ -83,7 +85,7 @@ fn read(
         name: name?,
         system,
         about,
-        swarm: faults::swarm(findings, &top),
+        swarm: swarm::swarm(findings, &top),
         expect: ends::expect(findings, &top, system),
         limits: ends::limits(findings, &top, system),
     };

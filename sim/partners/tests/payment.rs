@@ -15,10 +15,7 @@ use partners::payment::{
     signature,
 };
 use wire::http::{CallError, Client};
-use world::{
-    net::TcpListener,
-    time::{Instant, sleep},
-};
+use world::{net::TcpListener, sim, time::sleep};
 
 const BANK: &str = "bank-1:80";
 const BUDGET: Duration = Duration::from_secs(3);
@@ -27,7 +24,7 @@ const BUDGET: Duration = Duration::from_secs(3);
 type Told = Arc<Mutex<Vec<(Duration, Callback, bool)>>>;
 
 fn simulate(test: impl Future<Output = ()> + Send + 'static) {
-    let outcome = world::sim::run(world::sim::Config::new(11), || test);
+    let outcome = sim::run(sim::Config::new(11), || test);
     assert_eq!(outcome.panics, []);
     outcome.result.expect("the test runs to its end");
 }
@@ -38,7 +35,7 @@ fn stage(options: Options) -> (Bank, world::host::Host, Told) {
     let hook = move |headers: HeaderMap, body: bytes::Bytes| {
         let is_signed = headers.get("x-signature").is_some_and(|hex| *hex == signature(&secret, &body));
         let callback = serde_json::from_slice(&body).expect("a callback");
-        heard.lock().expect("a lock").push((Instant::now().since_start(), callback, is_signed));
+        heard.lock().expect("a lock").push((sim::elapsed(), callback, is_signed));
         async { StatusCode::OK }
     };
     let router = Router::new().route("/callbacks", post(hook));

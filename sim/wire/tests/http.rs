@@ -17,7 +17,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, Request, StatusCode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use wire::http::{
-    ApiError, BODY_LIMIT, Client, Connection, Error,
+    ApiError, BODY_LIMIT, Client, Connection, Error, Options,
     error::{NotSent, Unknown},
     json_request, read_json, serve, serve_connection, trace,
 };
@@ -270,7 +270,7 @@ fn stale_idle_connections_are_replaced() {
             let number = client.get_json::<u64>("server:80", "/double/4", WITHIN).await.expect("an answer");
             assert_eq!(number, 8);
             // Its end of the pooled connection dies with it.
-            server.crash();
+            server.kill();
             world::time::sleep(WITHIN).await;
             server.boot();
             world::time::sleep(WITHIN).await;
@@ -329,7 +329,7 @@ fn what_cannot_connect_was_not_sent() {
 }
 
 #[test]
-fn a_crash_after_the_request_was_written_leaves_the_outcome_unknown() {
+fn a_kill_after_the_request_was_written_leaves_the_outcome_unknown() {
     simulate(async {
         let server = serve_on("server", router());
         let client = Client::default();
@@ -337,9 +337,22 @@ fn a_crash_after_the_request_was_written_leaves_the_outcome_unknown() {
             client.send("server:80", get_request("/never"), Duration::from_secs(60)).await
         });
         world::time::sleep(WITHIN).await;
-        server.crash();
+        server.kill();
         let error = asked.await.expect("no panic").expect_err("lost");
         assert!(matches!(error, Error::Unknown { reason: Unknown::Lost(_), .. }), "{error}");
+    });
+}
+
+#[test]
+fn a_host_without_power_costs_no_more_than_the_time_to_connect() {
+    simulate(async {
+        let server = serve_on("server", router());
+        let client = Client::new(Options { connect_timeout: WITHIN, ..Options::default() });
+        server.crash();
+        let begin = world::time::Instant::now();
+        let error = client.send("server:80", get_request("/never"), 5 * WITHIN).await.expect_err("no answer");
+        assert!(matches!(error, Error::NotSent { reason: NotSent::ConnectTimeout(WITHIN), .. }), "{error}");
+        assert_eq!(begin.elapsed(), WITHIN);
     });
 }
 

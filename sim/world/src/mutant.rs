@@ -7,11 +7,11 @@
 //! # });
 //! ```
 
-use crate::engine::kernel;
+use crate::common;
 
 /// Did this run switch the mutant on? Never outside a simulation.
 pub fn is_on(name: &str) -> bool {
-    kernel::try_with(|kernel| !kernel.mutants.is_empty() && kernel.mutants.contains(name)).unwrap_or(false)
+    common::try_with(|common| !common.mutants.is_empty() && common.mutants.contains(name)).unwrap_or(false)
 }
 
 /// True only if the run switched this mutant on.

@@ -5,7 +5,8 @@ use std::ops::Range;
 
 use rand::{Rng, TryRng};
 
-use crate::engine::kernel;
+use crate::choice::Source;
+use crate::common;
 
 /// The generator of the current host, whichever that is at each draw. Implements `rand`'s traits.
 #[derive(Debug, Clone, Copy, Default)]
@@ -16,8 +17,8 @@ pub fn rng() -> HostRng {
     HostRng
 }
 
-fn draw<R>(f: impl FnOnce(&mut rand_chacha::ChaCha8Rng) -> R) -> R {
-    kernel::with(|kernel| f(kernel.hosts.borrow_mut().random(kernel.current_host())))
+fn draw<R>(f: impl FnOnce(&mut Source) -> R) -> R {
+    common::with(|common| f(common.hosts.borrow_mut().random(common.current_host())))
 }
 
 impl TryRng for HostRng {
@@ -48,8 +49,7 @@ pub fn u64() -> u64 {
 /// When the range is empty.
 pub fn range(range: Range<u64>) -> u64 {
     assert!(range.start < range.end, "an empty range: {range:?}");
-    let size = u128::from(range.end - range.start);
-    range.start + ((u128::from(u64()) * size) >> 64) as u64
+    range.start + draw(|random| random.below(range.end - range.start))
 }
 
 /// A number in [0, 1).

@@ -1,25 +1,41 @@
 //! One simulation: a seed goes in; an outcome and a fingerprint come out.
 
-use std::cell::{Cell, RefCell};
-use std::collections::BTreeSet;
-use std::fmt;
+mod error;
+pub(crate) mod panics;
+mod progress;
+mod watchdog;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::ops::Range;
-use std::panic::{self, AssertUnwindSafe};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, Once, PoisonError};
+use std::panic;
+use std::sync::mpsc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::engine::kernel::{self, RunEnd, hosts::HostId};
+pub use self::error::{RunError, WaitingTask, WaitsFor};
+pub(crate) use self::panics::catch_task_panic;
+pub use self::progress::Progress;
+use self::watchdog::Message;
+
+use crate::choice::{self, Choices, Replayed};
+use crate::engine::{self, RunEnd, World};
+use crate::engines::EngineKind;
 use crate::interpose;
+use crate::marks::{Broken, Buggify, Coverage};
 use crate::net::Latency;
 
 /// Stack of a simulation's thread; services recurse (routers, parsers) and debug frames are large.
 const STACK_BYTES: usize = 32 * 1024 * 1024;
 
+/// How long one poll may take by default: far more than any honest one on a loaded machine.
+const WATCHDOG: Duration = Duration::from_secs(30);
+
 /// What a simulation starts from. The same configuration and code always give the same run.
 #[derive(Debug, Clone)]
 pub struct Config {
+    /// What carries the simulation.
+    pub engine: EngineKind,
     /// Decides every random choice.
     pub seed: u64,
     /// One-way latency between hosts for which [`crate::net::set_latency`] says nothing else.
@@ -30,34 +46,64 @@ pub struct Config {
     pub trace: Range<u64>,
     /// Shows the simulated time while the simulation runs.
     pub progress: Progress,
+    /// Who runs next when several tasks are ready in the same instant.
+    pub strategy: Strategy,
+    /// Record every choice, as [`Outcome::choices`]?
+    pub record: bool,
+    /// Take choices from this recording, as far as they fit; [`Outcome::replayed`] tells how far that was. The rest
+    /// of the configuration is to be that of the recorded run, the seed excepted.
+    pub replay: Option<Choices>,
+    /// Let `buggify!` strike, and how often; off by default. See [`crate::marks`].
+    pub buggify: Option<Buggify>,
+    /// How long a task may keep the thread busy without yielding, of this machine's time, before the run is given up
+    /// as [`RunError::Stuck`]. Off inside another simulation. `None` to wait for ever, as under a debugger.
+    pub watchdog: Option<Duration>,
+}
+
+/// How to choose among tasks that are ready in the same instant.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Strategy {
+    /// The one that has been ready longest. One order only, whatever the seed.
+    Fifo,
+    /// Any, equally likely.
+    #[default]
+    Random,
+    /// The ready task of highest priority: random priorities, changed at `depth - 1` random steps. Burckhardt et al.,
+    /// "A Randomized Scheduler with Probabilistic Guarantees of Finding Bugs", ASPLOS 2010: a bug that needs `depth`
+    /// ordering constraints among n tasks is found by a run with probability at least 1 / (n · steps^(depth-1)).
+    ///
+    /// What simulated time orders is not reordered. A task that is polled 256 times within one instant falls below
+    /// all others, so that tasks which wait for others by yielding do not starve them; the bound holds up to there.
+    Pct {
+        /// Ordering constraints of the bugs to be found; 1 and 2 cover most, 0 counts as 1.
+        depth: u32,
+        /// Expected number of polls of a run ([`Outcome::polls`] of another seed): changes are spread over as many.
+        steps: u64,
+    },
 }
 
 impl Config {
     /// The defaults, with this seed.
     pub fn new(seed: u64) -> Config {
         Config {
+            engine: EngineKind::default(),
             seed,
             latency: Latency::same_zone(),
             mutants: BTreeSet::new(),
             trace: 0..0,
             progress: Progress::default(),
+            strategy: Strategy::default(),
+            record: false,
+            replay: None,
+            buggify: None,
+            watchdog: Some(WATCHDOG),
         }
     }
 }
 
-/// The simulated time of a running simulation, readable from another thread.
-#[derive(Debug, Clone, Default)]
-pub struct Progress(Arc<AtomicU64>);
-
-impl Progress {
-    /// Simulated time since the start.
-    pub fn simulated(&self) -> Duration {
-        Duration::from_nanos(self.0.load(Ordering::Relaxed))
-    }
-
-    pub(crate) fn set(&self, now_ns: u64) {
-        self.0.store(now_ns, Ordering::Relaxed);
-    }
+/// True simulated time since the start, whatever the clocks of the hosts show: for observers, not for services.
+pub fn elapsed() -> Duration {
+    Duration::from_nanos(engine::with(World::now_ns))
 }
 
 /// How a simulation went.
@@ -65,22 +111,34 @@ impl Progress {
 pub struct Outcome<T> {
     /// What the main task returned.
     pub result: Result<T, RunError>,
-    /// Rolling hash over every scheduling choice, timer, delivery and fault.
+    /// Rolling hash over every scheduling choice, timer, delivery and fault. On the other engines, over what passed
+    /// their interface: spawns, polls, timers, connections, and bytes read and written.
     pub fingerprint: u128,
     /// Simulated time that passed.
     pub simulated: Duration,
     /// Time that it took on this machine.
     pub wall: Duration,
-    /// Segments and handshake steps that arrived.
+    /// Segments and handshake steps that arrived. On the other engines, reads that gave bytes, connections accepted
+    /// and datagrams received.
     pub messages: u64,
     /// Times that a task was polled.
     pub polls: u64,
     /// Tasks that ended in a panic, the main task excepted.
     pub panics: Vec<TaskPanic>,
+    /// What the run asked for and the engine cannot give, so that it did not happen. Empty on the kernel.
+    pub unsupported: Vec<String>,
     /// The fingerprint at regular distances, to find where two runs part.
     pub checkpoints: Vec<Checkpoint>,
     /// The marks asked for by [`Config::trace`], one line each.
     pub trace: Vec<String>,
+    /// All choices, if [`Config::record`] asked for them.
+    pub choices: Option<Choices>,
+    /// How far [`Config::replay`] fitted.
+    pub replayed: Option<Replayed>,
+    /// What the run saw of every mark of the program, by name; see [`crate::marks`].
+    pub coverage: BTreeMap<String, Coverage>,
+    /// The first thousand checks by `always!` that failed.
+    pub broken: Vec<Broken>,
 }
 
 /// The fingerprint after so many marks.
@@ -94,44 +152,18 @@ pub struct Checkpoint {
     pub fingerprint: u128,
 }
 
-/// A task that ended in a panic.
+/// A task that panicked, while it ran or while it was dropped.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TaskPanic {
     /// Name of the host that it ran on.
     pub host: String,
+    /// Where in the source it was started.
+    pub spawned_at: String,
     /// Simulated time since the start.
     pub at: Duration,
     /// The panic's message and where in the source it was raised.
     pub message: String,
 }
-
-/// Why a simulation has no result.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RunError {
-    /// The main task waits, but no task is ready and nothing is scheduled.
-    Deadlock,
-    /// The main task ended in a panic.
-    MainPanicked(String),
-    /// The executable was linked so that our clock is not the one that the standard library reads.
-    ClockNotOverridden,
-    /// The machine gave us no thread.
-    NoThread(String),
-}
-
-impl fmt::Display for RunError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            RunError::Deadlock => f.write_str("deadlock: no task is ready and nothing is scheduled"),
-            RunError::MainPanicked(message) => write!(f, "the main task panicked: {message}"),
-            RunError::ClockNotOverridden => f.write_str(
-                "clock_gettime is not overridden in this executable: a run would not be deterministic",
-            ),
-            RunError::NoThread(message) => write!(f, "cannot start a thread for the simulation: {message}"),
-        }
-    }
-}
-
-impl std::error::Error for RunError {}
 
 /// Runs `main` and everything that it stages to the end of `main`, on a fresh thread.
 ///
@@ -144,17 +176,52 @@ where
     Fut: Future + Send + 'static,
     Fut::Output: Send + 'static,
 {
-    install_panic_hook();
+    if let Err(unavailable) = config.engine.check() {
+        return Outcome::without_run(RunError::EngineUnavailable(unavailable));
+    }
+    panics::install_hook();
     let started = std::time::Instant::now();
+    let (progress, limit) = (config.progress.clone(), config.watchdog);
+    progress.restart();
+    let (sender, receiver) = mpsc::channel();
     let thread = std::thread::Builder::new().name(format!("seed {}", config.seed)).stack_size(STACK_BYTES);
-    let outcome = thread.spawn(move || run_here(&config, main));
-    let mut outcome = match outcome.map(std::thread::JoinHandle::join) {
-        Ok(Ok(outcome)) => outcome,
-        Ok(Err(payload)) => panic::resume_unwind(payload),
-        Err(error) => Outcome::without_run(RunError::NoThread(error.to_string())),
+    let shown = progress.clone();
+    let thread = thread.spawn(move || {
+        let abandoned = sender.clone();
+        panics::on_abort(Box::new(move |message| {
+            let (host, spawned_at) = shown.busy_task();
+            let panic = TaskPanic { host, spawned_at, at: shown.simulated(), message };
+            // Nobody listens once the watchdog has given up.
+            let _ = abandoned.send(Message::Abandoned(RunError::Aborted(panic)));
+        }));
+        let _ = sender.send(Message::Ended(run_here(config, main)));
+    });
+    let thread = match thread {
+        Ok(thread) => thread,
+        Err(error) => return Outcome::without_run(RunError::NoThread(error.to_string())),
+    };
+    let mut outcome = match watchdog::wait(&receiver, &progress, limit) {
+        Some(Message::Abandoned(error)) => {
+            Outcome { simulated: progress.simulated(), ..Outcome::without_run(error) }
+        }
+        Some(Message::Ended(outcome)) => {
+            join(thread);
+            outcome
+        }
+        None => {
+            join(thread);
+            unreachable!("a simulation's thread that sends nothing panics");
+        }
     };
     outcome.wall = started.elapsed();
     outcome
+}
+
+/// Waits for the thread to be gone; our own panic goes on here.
+fn join(thread: std::thread::JoinHandle<()>) {
+    if let Err(payload) = thread.join() {
+        panic::resume_unwind(payload);
+    }
 }
 
 impl<T> Outcome<T> {
@@ -167,90 +234,81 @@ impl<T> Outcome<T> {
             messages: 0,
             polls: 0,
             panics: Vec::new(),
+            unsupported: Vec::new(),
             checkpoints: Vec::new(),
             trace: Vec::new(),
+            choices: None,
+            replayed: None,
+            coverage: BTreeMap::new(),
+            broken: Vec::new(),
         }
     }
 }
 
-fn run_here<F, Fut>(config: &Config, main: F) -> Outcome<Fut::Output>
+fn run_here<F, Fut>(config: Config, main: F) -> Outcome<Fut::Output>
 where
-    F: FnOnce() -> Fut,
+    F: FnOnce() -> Fut + Send + 'static,
     Fut: Future + Send + 'static,
     Fut::Output: Send + 'static,
 {
-    interpose::enter(config.seed);
-    if !interpose::is_linked() {
-        return Outcome::without_run(RunError::ClockNotOverridden);
+    match config.engine {
+        EngineKind::Kernel | EngineKind::Turmoil => interpose::simulated(config.seed, || {
+            if !interpose::is_linked() {
+                return Outcome::without_run(RunError::ClockNotOverridden);
+            }
+            run_world(config, main)
+        }),
+        // One brings its own clock and randomness, the other takes the machine's.
+        EngineKind::Madsim | EngineKind::Tokio => run_world(config, main),
     }
-    kernel::install(config);
+}
+
+fn run_world<F, Fut>(mut config: Config, main: F) -> Outcome<Fut::Output>
+where
+    F: FnOnce() -> Fut + Send + 'static,
+    Fut: Future + Send + 'static,
+    Fut::Output: Send + 'static,
+{
+    choice::begin(config.record, config.replay.take());
+    engine::install(World::new(&config));
     let slot = Arc::new(Mutex::new(None));
     let result = Arc::clone(&slot);
-    let future = main();
-    let main = async move {
-        let value = future.await;
+    let main = Box::pin(async move {
+        let value = main().await;
         *result.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
-    };
-    let end = kernel::with(|kernel| {
-        let task = kernel.spawn(HostId::DIRECTOR, Box::pin(main)).expect("the director is up");
-        kernel.run(task)
     });
-    let value = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
-    kernel::with(|kernel| {
+    engine::with(|world| {
+        let end = world.run(&config, main);
+        let value = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
         // Counted before the end of the world: what destructors do there is not part of the run.
-        let now_ns = kernel.now_ns();
-        let (fingerprint, checkpoints, trace) = kernel.fingerprint.borrow_mut().finish(now_ns);
-        let (messages, polls) = (kernel.network.borrow().arrivals(), kernel.polls());
-        let mut panics = std::mem::take(&mut *kernel.panics.borrow_mut());
+        let finish = world.finish();
+        let (choices, replayed) = choice::end();
+        let (coverage, broken) = world.common.marks.borrow_mut().finish();
+        let mut panics = std::mem::take(&mut *world.common.panics.borrow_mut());
         let result = match (value, end) {
             (Some(value), _) => Ok(value),
-            (None, RunEnd::Deadlock) => Err(RunError::Deadlock),
+            (None, RunEnd::Deadlock) => Err(RunError::Deadlock(world.waiting_tasks())),
+            (None, RunEnd::Failed(message)) => Err(RunError::EngineFailed(message)),
             (None, RunEnd::MainEnded) => {
                 Err(RunError::MainPanicked(panics.pop().map(|panic| panic.message).unwrap_or_default()))
             }
         };
-        kernel.tear_down();
-        let simulated = Duration::from_nanos(now_ns);
-        let wall = Duration::ZERO;
-        Outcome { result, fingerprint, simulated, wall, messages, polls, panics, checkpoints, trace }
-    })
-}
-
-thread_local! {
-    /// Where the last panic of this thread was raised: the hook knows, the one who catches it does not.
-    static PANIC_PLACE: RefCell<Option<String>> = const { RefCell::new(None) };
-    /// Is a task being polled, so that a panic is that task's and will be caught?
-    static IN_TASK: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Runs `f` as a task's code: a panic in it is caught, its text and place are the error.
-pub(crate) fn catch_task_panic<R>(f: impl FnOnce() -> R) -> Result<R, String> {
-    IN_TASK.set(true);
-    let result = panic::catch_unwind(AssertUnwindSafe(f));
-    IN_TASK.set(false);
-    result.map_err(|payload| {
-        let text = payload.downcast_ref::<&'static str>().copied();
-        let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
-        let text = text.unwrap_or("a panic without a message");
-        match PANIC_PLACE.with(|slot| slot.borrow_mut().take()) {
-            Some(place) => format!("{text} ({place})"),
-            None => text.to_owned(),
+        world.tear_down();
+        Outcome {
+            result,
+            fingerprint: finish.fingerprint,
+            simulated: finish.simulated,
+            wall: Duration::ZERO,
+            messages: finish.messages,
+            polls: finish.polls,
+            panics,
+            unsupported: finish.unsupported,
+            checkpoints: finish.checkpoints,
+            trace: finish.trace,
+            choices,
+            replayed,
+            coverage,
+            broken,
         }
     })
-}
-
-/// Panics inside a simulation are findings: they are collected with their place instead of printed.
-fn install_panic_hook() {
-    static INSTALLED: Once = Once::new();
-    INSTALLED.call_once(|| {
-        let default = panic::take_hook();
-        panic::set_hook(Box::new(move |info| {
-            if IN_TASK.get() {
-                let place = info.location().map(ToString::to_string);
-                PANIC_PLACE.with(|slot| *slot.borrow_mut() = place);
-            } else {
-                default(info);
-            }
-        }));
-    });
 }

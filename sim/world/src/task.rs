@@ -2,11 +2,15 @@
 
 use std::fmt;
 use std::future::{Future, poll_fn};
+use std::panic::Location;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use crate::engine::kernel::{self, executor::TaskId, hosts::HostId};
+use crate::common::hosts::HostId;
+use crate::common::{self, Common, waits};
+use crate::engine::{self, task::TaskRef};
+use crate::sim::WaitsFor;
 
 /// Why a task has no result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,7 +69,9 @@ impl<T> Drop for EndGuard<T> {
 /// Waits for a task's result. Dropping it lets the task run on.
 pub struct JoinHandle<T> {
     shared: Arc<Mutex<Shared<T>>>,
-    task: Option<TaskId>,
+    task: Option<TaskRef>,
+    /// Where it was started.
+    site: &'static Location<'static>,
 }
 
 impl<T> fmt::Debug for JoinHandle<T> {
@@ -77,8 +83,8 @@ impl<T> fmt::Debug for JoinHandle<T> {
 impl<T> JoinHandle<T> {
     /// Drops the task without running it on. A task that aborts itself ends at its next wait.
     pub fn abort(&self) {
-        if let Some(task) = self.task {
-            kernel::try_with(|kernel| kernel.abort(task));
+        if let Some(task) = &self.task {
+            engine::try_with(|world| world.abort(task));
         }
     }
 
@@ -98,21 +104,23 @@ impl<T> Future for JoinHandle<T> {
             None => {
                 assert!(!shared.ended, "a JoinHandle was polled after it had given its result");
                 shared.waker = Some(context.waker().clone());
-                Poll::Pending
+                waits::note(Poll::Pending, || WaitsFor::Join(self.site.to_string()))
             }
         }
     }
 }
 
 /// Starts a task on the current host.
+#[track_caller]
 pub fn spawn<F>(future: F) -> JoinHandle<F::Output>
 where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
 {
-    spawn_on(kernel::with(kernel::Kernel::current_host), future)
+    spawn_on(common::with(Common::current_host), future)
 }
 
+#[track_caller]
 pub(crate) fn spawn_on<F>(host: HostId, future: F) -> JoinHandle<F::Output>
 where
     F: Future + Send + 'static,
@@ -124,8 +132,9 @@ where
         let value = future.await;
         end(&guard.0, Ok(value));
     };
-    let task = kernel::with(|kernel| kernel.spawn(host, Box::pin(task)));
-    JoinHandle { shared, task }
+    let site = Location::caller();
+    let task = engine::with(|world| world.spawn(host, site, Box::pin(task)));
+    JoinHandle { shared, task, site }
 }
 
 /// Lets the other ready tasks have their chance.

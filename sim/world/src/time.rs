@@ -1,4 +1,9 @@
-//! Time: a clock of nanoseconds that jumps from event to event.
+//! Time as the current host's clocks show it, in nanoseconds.
+//!
+//! [`Instant`] and all waiting go by the host's monotonic clock, [`system_now`] by its wall clock. Undisturbed, both
+//! run true and alike on all hosts; [`Host::set_clock_drift`](crate::host::Host::set_clock_drift) and its siblings
+//! disturb them, for the standard library's clocks as well. The monotonic clock never goes back and goes on while its
+//! host is paused, crashed or down. Observers take the true time from [`crate::sim::elapsed`].
 
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -8,16 +13,19 @@ use std::task::{Context, Poll};
 pub use std::time::Duration;
 use std::time::SystemTime;
 
-use crate::engine::kernel::{self, events::TimerId};
+use crate::common::waits;
+use crate::engine;
+use crate::sim::WaitsFor;
 
-/// A reading of the monotonic clock.
+/// A reading of the current host's monotonic clock. As on real machines, readings of different hosts can be compared
+/// only as far as their clocks agree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Instant(u64);
 
 impl Instant {
     /// The clock now.
     pub fn now() -> Instant {
-        Instant(kernel::with(kernel::Kernel::now_ns))
+        Instant(engine::with(|world| world.common.monotonic_ns(world.now_ns())))
     }
 
     /// Time since this instant.
@@ -28,11 +36,6 @@ impl Instant {
     /// Time since an earlier instant; zero if that is later.
     pub fn duration_since(&self, earlier: Instant) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
-    }
-
-    /// Time since the start of the simulation: what a history records.
-    pub fn since_start(&self) -> Duration {
-        Duration::from_nanos(self.0)
     }
 }
 
@@ -64,16 +67,16 @@ impl Sub<Instant> for Instant {
 }
 
 /// The wall clock of the current host; outside a simulation, the machine's.
-#[expect(clippy::disallowed_methods, reason = "the one place that reads it; simulated on simulation threads")]
+#[expect(clippy::disallowed_methods, reason = "the machine's clock, outside a simulation")]
 pub fn system_now() -> SystemTime {
-    SystemTime::now()
+    engine::try_with(engine::World::wall).unwrap_or_else(SystemTime::now)
 }
 
 /// Waits until a moment. See [`sleep`].
 #[derive(Debug)]
 pub struct Sleep {
     deadline: Instant,
-    timer: Option<TimerId>,
+    inner: engine::sleep::Sleep,
 }
 
 impl Sleep {
@@ -87,41 +90,18 @@ impl Future for Sleep {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        kernel::with(|kernel| {
-            if kernel.now_ns() >= self.deadline.0 {
-                if let Some(timer) = self.timer.take() {
-                    kernel.cancel_timer(timer);
-                }
-                return Poll::Ready(());
-            }
-            match self.timer {
-                Some(timer) => drop(kernel.events.borrow_mut().update_timer(timer, context.waker())),
-                None => {
-                    let waker = context.waker().clone();
-                    self.timer = Some(kernel.events.borrow_mut().add_timer(self.deadline.0, waker));
-                }
-            }
-            Poll::Pending
-        })
+        waits::note(Pin::new(&mut self.inner).poll(context), || WaitsFor::Timer)
     }
 }
 
-impl Drop for Sleep {
-    fn drop(&mut self) {
-        if let Some(timer) = self.timer {
-            kernel::try_with(|kernel| kernel.cancel_timer(timer));
-        }
-    }
-}
-
-/// Waits for a duration.
+/// Waits for a duration on the current host's monotonic clock; [`Duration::MAX`] is for ever.
 pub fn sleep(duration: Duration) -> Sleep {
     sleep_until(Instant::now() + duration)
 }
 
 /// Waits until an instant; one that has passed is over at once.
 pub fn sleep_until(deadline: Instant) -> Sleep {
-    Sleep { deadline, timer: None }
+    Sleep { deadline, inner: engine::sleep::Sleep::until(deadline.0) }
 }
 
 /// The time allowed for a future was over before it completed.

@@ -1,53 +1,16 @@
 //! Streams behave as TCP does for the services that use them.
 
-use std::future::Future;
+mod support;
+
 use std::io::{self, ErrorKind};
 use std::time::Duration;
 
+use support::{LATENCY, echo, serve, simulate};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use world::net::{self, Latency, TcpListener, TcpStream};
 use world::sim::{self, Config};
 use world::time::Instant;
 use world::{host, task, time};
-
-const LATENCY: Duration = Duration::from_millis(1);
-
-fn simulate<F, Fut>(main: F) -> Fut::Output
-where
-    F: FnOnce() -> Fut + Send + 'static,
-    Fut: Future + Send + 'static,
-    Fut::Output: Send + 'static,
-{
-    let outcome = sim::run(Config { latency: Latency::constant(LATENCY), ..Config::new(1) }, main);
-    assert!(outcome.panics.is_empty(), "{:?}", outcome.panics);
-    outcome.result.unwrap_or_else(|error| panic!("{error}"))
-}
-
-/// Adds a host that accepts one connection after the other and hands each to `serve`.
-fn serve<F, Fut>(name: &'static str, serve: F) -> host::Host
-where
-    F: Fn(TcpStream) -> Fut + Send + Sync + Clone + 'static,
-    Fut: Future<Output = ()> + Send + 'static,
-{
-    host::add(name, move || {
-        let serve = serve.clone();
-        async move {
-            let listener = TcpListener::bind("0.0.0.0:80").await.expect("port 80 is free");
-            while let Ok((stream, _)) = listener.accept().await {
-                task::spawn(serve(stream));
-            }
-        }
-    })
-}
-
-async fn echo(mut stream: TcpStream) {
-    let mut buffer = vec![0; 4096];
-    while let Ok(count @ 1..) = stream.read(&mut buffer).await {
-        if stream.write_all(&buffer[..count]).await.is_err() {
-            return;
-        }
-    }
-}
 
 #[test]
 fn a_round_trip_takes_two_latencies_and_so_does_the_handshake() {
@@ -152,7 +115,7 @@ fn bytes_arrive_whole_and_in_order() {
 }
 
 #[test]
-fn a_crash_resets_the_peers_and_refuses_newcomers_until_boot() {
+fn a_kill_resets_the_peers_and_refuses_newcomers_until_boot() {
     simulate(|| async {
         let server = serve("server", echo);
         task::yield_now().await;
@@ -160,7 +123,7 @@ fn a_crash_resets_the_peers_and_refuses_newcomers_until_boot() {
         stream.write_all(b"x").await.expect("open");
         stream.read_u8().await.expect("echoed");
         let start = Instant::now();
-        server.crash();
+        server.kill();
         let error = stream.read_u8().await.expect_err("the peer is gone");
         assert_eq!((error.kind(), start.elapsed()), (ErrorKind::ConnectionReset, LATENCY));
         assert_eq!(stream.write_all(b"x").await.expect_err("gone").kind(), ErrorKind::BrokenPipe);
@@ -218,20 +181,6 @@ fn unaccepted_connections_die_with_their_listener() {
         let error = stream.read_u8().await.expect_err("never accepted");
         assert_eq!(error.kind(), ErrorKind::ConnectionReset);
         assert!(server.is_up());
-    });
-}
-
-#[test]
-fn a_connection_given_up_midway_is_reset_at_the_server() {
-    simulate(|| async {
-        serve("server", |mut stream| async move {
-            let error = stream.read_u8().await.expect_err("the client gave up");
-            assert_eq!(error.kind(), ErrorKind::ConnectionReset);
-        });
-        task::yield_now().await;
-        let late = time::timeout(LATENCY + LATENCY / 2, TcpStream::connect("server:80")).await;
-        assert!(late.is_err());
-        time::sleep(Duration::from_millis(20)).await;
     });
 }
 

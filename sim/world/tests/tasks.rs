@@ -38,7 +38,7 @@ fn sleeps_end_in_order_and_on_the_nanosecond() {
                 let ends = Arc::clone(&ends);
                 task::spawn(async move {
                     time::sleep(Duration::from_nanos(ns)).await;
-                    ends.lock().expect("not poisoned").push(Instant::now().since_start().as_nanos());
+                    ends.lock().expect("not poisoned").push(sim::elapsed().as_nanos());
                 })
             })
             .into();
@@ -56,17 +56,18 @@ fn a_timeout_ends_what_takes_too_long_and_only_that() {
         assert!(slow.is_err());
         let quick = time::timeout(Duration::from_millis(5), async { 7 }).await;
         assert_eq!(quick, Ok(7));
-        assert_eq!(Instant::now().since_start(), Duration::from_millis(5));
+        assert_eq!(sim::elapsed(), Duration::from_millis(5));
     });
 }
 
 #[test]
 fn an_interval_keeps_its_period() {
     simulate(|| async {
+        let start = Instant::now();
         let mut interval = time::interval(Duration::from_secs(1));
         let mut ticks = Vec::new();
         for _ in 0..4 {
-            ticks.push(interval.tick().await.since_start().as_secs());
+            ticks.push((interval.tick().await - start).as_secs());
             time::sleep(Duration::from_millis(300)).await;
         }
         assert_eq!(ticks, [0, 1, 2, 3]);
@@ -195,7 +196,7 @@ fn wakers_that_outlive_their_task_are_harmless() {
 #[test]
 fn waiting_for_nothing_is_a_deadlock() {
     let outcome = sim::run(Config::new(1), pending::<()>);
-    assert_eq!(outcome.result, Err(RunError::Deadlock));
+    assert!(matches!(outcome.result, Err(RunError::Deadlock(_))), "{:?}", outcome.result);
 }
 
 #[test]

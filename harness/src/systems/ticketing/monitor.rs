@@ -9,7 +9,7 @@ use record::result::InvariantResult;
 use redis_middleware::Value;
 use ticketing::Config;
 use ticketing::keys::Key;
-use world::time::Instant;
+use world::sim;
 
 use super::facts::{Facts, Stored, capacities};
 use super::invariants::admission::Admission;
@@ -46,7 +46,7 @@ fn stored(value: &Value) -> Stored<'_> {
 }
 
 fn now() -> Duration {
-    Instant::now().since_start()
+    sim::elapsed()
 }
 
 impl Monitor {

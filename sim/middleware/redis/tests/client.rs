@@ -121,7 +121,7 @@ fn a_dead_server_is_told_apart_from_a_lost_reply_and_the_client_reconnects() {
         let server = host::find("redis-1").expect("the server's host");
         let mut redis = client.connection();
         let () = redis.set("a", 1).await.expect("SET");
-        server.crash();
+        server.kill();
         // The connections are still open on this side: whatever was written may have arrived.
         let mut lost = 0;
         let mut refused = 0;

@@ -280,7 +280,7 @@ impl Ledger {
         amount_fen: u64,
     ) -> Done<PaymentView> {
         let entry = Entry {
-            at: world::time::Instant::now().since_start(),
+            at: world::sim::elapsed(),
             bank_id: payment.view.bank_id.clone(),
             merchant_ref: payment.view.merchant_ref.clone(),
             kind,

@@ -20,11 +20,14 @@ use super::{
 pub struct Options {
     /// Connections kept open per address while nobody uses them; 0 or more. Those above are closed after use.
     pub idle_max: usize,
+    /// Longest time for a connection to be established: a host without power gives no answer at all, and who waits
+    /// for it with the whole budget has nothing left for asking another one.
+    pub connect_timeout: Duration,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { idle_max: 256 }
+        Options { idle_max: 256, connect_timeout: Duration::from_secs(1) }
     }
 }
 
@@ -51,7 +54,7 @@ impl Client {
     }
 
     /// Sends a request to "host:port" and waits for the whole answer; connecting and answering together take at
-    /// most `within`. A pooled connection that is found closed before anything was written is replaced; nothing is
+    /// most `within`, connecting alone at most [`Options::connect_timeout`]. A pooled connection that is found closed before anything was written is replaced; nothing is
     /// ever sent twice. Dropping the future closes the connection that it used.
     ///
     /// # Errors
@@ -69,11 +72,14 @@ impl Client {
                     self.pool.put(connection);
                     return Ok(response);
                 }
-                Err(Failure::Unsent(unsent)) => request = *unsent,
+                Err(Failure::Unsent(unsent)) => {
+                    world::reachable!("http.client.pooled-connection-closed");
+                    request = *unsent;
+                }
                 Err(Failure::Error(error)) => return Err(error),
             }
         }
-        let mut connection = Connection::connect(addr, within).await?;
+        let mut connection = Connection::connect(addr, within.min(self.pool.options.connect_timeout)).await?;
         let remaining = deadline.duration_since(Instant::now());
         let response =
             connection.send(request, remaining).await.map_err(|error| whole_budget(error, within))?;

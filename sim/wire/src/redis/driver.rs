@@ -62,6 +62,7 @@ pub(super) async fn run(address: String, options: Options, mut queue: mpsc::Unbo
                 continue;
             }
             Err(elapsed) => {
+                world::reachable!("redis.client.connecting-overdue");
                 refuse_waiting(first, &mut queue, &not_sent(io::ErrorKind::TimedOut, elapsed));
                 continue;
             }
@@ -243,8 +244,10 @@ impl<'a> Exchange<'a> {
 
     /// The connection is over: whoever still waits learns whether its request may have been executed.
     fn give_up(self, reason: &io::Error) {
+        world::sometimes!(reason.kind() == io::ErrorKind::TimedOut, "redis.client.reply-overdue");
         for waiting in self.under_way {
             let error = if waiting.starts_at < self.written {
+                world::reachable!("redis.client.reply-lost");
                 reply_lost(reason.kind(), reason)
             } else {
                 not_sent(reason.kind(), reason)

@@ -6,6 +6,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use record::history::Outcome;
 use serde::{Serialize, de::DeserializeOwned};
 use wire::http::{ApiError, Connection, Error, json_request, read_json, trace};
+use world::sim;
 use world::time::Instant;
 
 use super::Shared;
@@ -157,7 +158,7 @@ impl<'a> Browser<'a> {
         observed: impl Fn(&R) -> String,
     ) -> Result<R, No> {
         let (history, key) = (&self.shared.history, ask.key.clone());
-        let invoked = Instant::now().since_start();
+        let invoked = sim::elapsed();
         let id = history.invoke(self.buyer, ask.operation, key, Some(ask.subject.clone()), invoked);
         let result = match self.exchange(ask).await {
             Ok(response) => read(&response),
@@ -170,7 +171,7 @@ impl<'a> Browser<'a> {
             Err(No::Failed) => (Outcome::Failed, None),
             Err(No::Unknown) => (Outcome::Unknown, None),
         };
-        self.shared.history.complete(id, outcome, value, Instant::now().since_start());
+        self.shared.history.complete(id, outcome, value, sim::elapsed());
         result
     }
 

@@ -47,7 +47,10 @@ impl Stock {
         match reply.as_str() {
             "held" => Ok(DeductOutcome::Held),
             "sold_out" => Ok(DeductOutcome::SoldOut),
-            "released" => Ok(DeductOutcome::Released),
+            "released" => {
+                world::reachable!("ticketing.stock.asked-for-after-release");
+                Ok(DeductOutcome::Released)
+            }
             _ => Err(unexpected("deduct.lua", reply)),
         }
     }

@@ -14,6 +14,11 @@ local head, tail = tonumber(queue[1]) or 0, tonumber(queue[2]) or 0
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local advanced = tonumber(queue[4])
+if advanced and now < advanced then
+  -- The clock was set back. Nobody must wait until it is again where it was.
+  redis.call('HSET', KEYS[1], 'advanced_ms', string.format('%.0f', now))
+  advanced = now
+end
 if advanced and now - advanced < STEP_MS then
   return {head, tail, tonumber(queue[5]), now}
 end

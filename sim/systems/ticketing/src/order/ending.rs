@@ -54,7 +54,10 @@ impl OrderService {
     pub(super) async fn expire(self: Arc<Self>, order: String) {
         let outcome = match self.orders.make(&CLOSE, &order, &[("reason", EXPIRED.to_owned())]).await {
             // Paid or cancelled meanwhile, and off the list by that.
-            Ok(outcome) if !outcome.moved => self.expiry.done(&order).await,
+            Ok(outcome) if !outcome.moved => {
+                world::reachable!("ticketing.order.settled-while-expiring");
+                self.expiry.done(&order).await
+            }
             Ok(_) => return self.clean_up(order).await,
             Err(error) => Err(error),
         };
@@ -69,7 +72,10 @@ impl OrderService {
             match self.orders.make(&ABANDON, &order, &[("reason", code::ABANDONED.to_owned())]).await {
                 // Opened or rejected meanwhile, and off the list by that.
                 Ok(outcome) if !outcome.moved => self.placing.done(&order).await,
-                Ok(_) => return self.clean_up(order).await,
+                Ok(_) => {
+                    world::reachable!("ticketing.order.abandoned");
+                    return self.clean_up(order).await;
+                }
                 Err(error) => Err(error),
             };
         if outcome.is_err() {
@@ -87,6 +93,7 @@ impl OrderService {
     /// Work of `order-cleanup`: gives back everything that an ended order may hold.
     pub(super) async fn clean_up(self: Arc<Self>, order: String) {
         if self.give_back(&order).await.is_err() {
+            world::reachable!("ticketing.order.cleanup-postponed");
             self.cleanup.postpone(&order).await;
         }
     }

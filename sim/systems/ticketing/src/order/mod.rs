@@ -177,6 +177,7 @@ async fn paid(State(service): App, Path(id): Path<String>, body: Bytes) -> Outco
     let order = request::id(&id, "order")?;
     let paid: Paid = request::body(&body)?;
     let outcome = service.orders.make(&PAID, order, &[("payment", paid.payment)]).await?;
+    world::sometimes!(outcome.state == OrderState::Closed, "ticketing.order.paid-after-its-end");
     if outcome.moved {
         service.ticket_soon(order);
     }

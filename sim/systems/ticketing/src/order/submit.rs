@@ -62,6 +62,13 @@ impl OrderService {
             LockOutcome::Fragmented => return self.end(placing, &ABANDON).await,
             LockOutcome::Freed => return self.as_it_stands(&placing.order).await,
         };
+        world::always!(
+            seats.len() == placing.passengers as usize,
+            "ticketing.order.a-seat-per-passenger",
+            "order {} is for {} passengers and has the seats {seats:?}",
+            placing.order,
+            placing.passengers
+        );
         let seats = [("seats", seats.join(","))];
         self.orders.make_due(&OPEN, &placing.order, &seats, Due::At(pay_by_ms)).await?;
         self.as_it_stands(&placing.order).await
@@ -121,7 +128,10 @@ impl OrderService {
                     let pay_by_ms = pay_by_ms.parse().map_err(|_| unexpected("begin.lua", &reply))?;
                     return Ok(placing(order, Some(pay_by_ms)));
                 }
-                ["resumed", order] => return Ok(placing(order, None)),
+                ["resumed", order] => {
+                    world::reachable!("ticketing.order.submitted-again");
+                    return Ok(placing(order, None));
+                }
                 ["conflict"] => return Err(super::idempotency_conflict()),
                 ["token_refused"] => return Err(token_refused()),
                 ["not_admitted"] => return Err(not_admitted()),

@@ -56,6 +56,22 @@ fn places_leave_at_two_percent_of_what_remains() {
 }
 
 #[test]
+fn a_clock_that_is_set_back_keeps_nobody_waiting() {
+    on_sale(config(500), |instance| async move {
+        join_all(&instance, 0..300).await;
+        let begin = admission::advance(&instance, RUN).await.expect("an answer");
+        let redis = world::host::find("redis-1").expect("the host of Redis");
+        redis.jump_clock(world::host::Shift::Backward(Duration::from_secs(60)));
+        for _ in 0..20 {
+            admission::advance(&instance, RUN).await.expect("an answer");
+            sleep(Duration::from_millis(100)).await;
+        }
+        let left = admission::advance(&instance, RUN).await.expect("an answer").head - begin.head;
+        assert!((76..=83).contains(&left), "40 per second for 2 s, but {left} left");
+    });
+}
+
+#[test]
 fn a_lull_is_no_burst() {
     on_sale(config(500), |instance| async move {
         admission::advance(&instance, RUN).await.expect("an answer");

@@ -56,6 +56,7 @@ impl PaymentService {
     pub(super) async fn callback(self: &Arc<Self>, headers: &HeaderMap, body: &Bytes) -> Outcome<()> {
         let signature = headers.get(SIGNATURE).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let is_signed = auth::is_signed(&self.config().callback_secret, body, signature);
+        world::sometimes!(!is_signed, "ticketing.payment.callback-forged");
         if !is_signed && !world::mutant!("ticketing.signature-not-checked") {
             let message = "the callback is not signed by the bank";
             return Err(ApiError::new(StatusCode::UNAUTHORIZED, code::UNAUTHENTICATED, message));
@@ -65,6 +66,7 @@ impl PaymentService {
         let captured_fen = if callback.state == BankState::Captured { callback.amount_fen } else { 0 };
         let (bank_id, state, version) = (callback.payment_id, callback.state, callback.version);
         let taken_in = self.take_in(&payment, &BankPayment { bank_id, state, version, captured_fen }).await?;
+        world::sometimes!(!taken_in.is_new, "ticketing.payment.callback-repeated");
         if taken_in.needs_work() || world::mutant!("ticketing.callback-not-idempotent") {
             world::task::spawn(Arc::clone(self).work(payment));
         }
@@ -95,6 +97,7 @@ impl PaymentService {
         // When the bank does not answer, or does not know it yet, there is nothing to do but to ask again.
         let Ok(Some(at_bank)) = self.bank.find(&payment).await else { return };
         if self.take_in(&payment, &at_bank).await.is_ok_and(|taken_in| taken_in.needs_work()) {
+            world::reachable!("ticketing.payment.callback-never-came");
             self.work(payment).await;
         }
     }

@@ -26,6 +26,7 @@ impl PaymentService {
     /// Work of `payment-work`. A failure is retried after 1, 2, 4, 8… s and goes to the dead letters after the last.
     pub(super) async fn work(self: Arc<Self>, payment: String) {
         if self.settle(&payment).await.is_err() {
+            world::reachable!("ticketing.payment.work-to-be-retried");
             let rules = &self.config().work;
             let mut script = RETRY.prepare_invoke();
             script.key(keys::payment(&payment)).key(keys::PAYMENT_WORK).key(keys::PAYMENT_DEAD_LETTER);
@@ -71,6 +72,11 @@ impl PaymentService {
 
     /// Gives back everything that was captured. The reference is the same at each try: the bank does it once.
     async fn refund_at_bank(&self, payment: &str, record: &Payment) -> Outcome<()> {
+        world::always!(
+            record.captured_fen > 0,
+            "ticketing.payment.refunds-what-was-captured",
+            "payment {payment} is to be refunded, and nothing was captured"
+        );
         let bank_id =
             record.bank_id.as_deref().ok_or_else(|| unexpected("news.lua", "a capture without bank id"))?;
         let try_number =
@@ -95,6 +101,7 @@ impl PaymentService {
         };
         let closed = match self.bank.close(&bank_id).await {
             Err(error) if error.status == StatusCode::CONFLICT => {
+                world::reachable!("ticketing.payment.captured-while-closing");
                 self.bank.find(payment).await?.ok_or(error)?
             }
             answer => answer?,
@@ -153,6 +160,7 @@ impl PaymentService {
                 .key(keys::PAYMENT_WORK)
                 .key(keys::PAYMENT_DEAD_LETTER)
                 .arg(&payment);
+            world::reachable!("ticketing.payment.dead-letter-replayed");
             replayed += self.instance.store.run::<u64>(&script).await?;
         }
         Ok(Replayed { replayed })

@@ -64,8 +64,14 @@ impl Locks {
                 self.remember(trip, last.parse().unwrap_or(-1));
                 Ok(LockOutcome::Locked(labels.split(',').map(str::to_owned).collect()))
             }
-            ["fragmented"] => Ok(LockOutcome::Fragmented),
-            ["freed"] => Ok(LockOutcome::Freed),
+            ["fragmented"] => {
+                world::reachable!("ticketing.seat.no-seat-for-the-whole-trip");
+                Ok(LockOutcome::Fragmented)
+            }
+            ["freed"] => {
+                world::reachable!("ticketing.seat.asked-for-after-freeing");
+                Ok(LockOutcome::Freed)
+            }
             _ => Err(unexpected("lock.lua", reply)),
         }
     }

@@ -68,6 +68,8 @@ impl Peers {
                 break;
             }
             let Some(address) = self.addresses.get((first + turn) % self.addresses.len()) else { break };
+            world::sometimes!(turn > 0 && in_doubt.is_some(), "ticketing.peers.sent-again-in-doubt");
+            world::sometimes!(turn > 0 && in_doubt.is_none(), "ticketing.peers.next-instance-asked");
             match self.client.send(address, request.clone(), remaining).await {
                 Ok(response) => return Ok(response),
                 Err(error @ Error::NotSent { .. }) => last = Some(error),

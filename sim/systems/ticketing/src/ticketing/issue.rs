@@ -63,6 +63,7 @@ impl TicketingService {
 
     /// No ticket can be issued. If another worker has managed to, so much the better.
     async fn fail(&self, record: &OrderRecord) -> Outcome<()> {
+        world::reachable!("ticketing.issue.impossible");
         let outcome: MoveOutcome = self.tell_order(&record.order, "fail", &()).await?;
         match outcome.state {
             OrderState::Fail => self.compensate(record).await,

@@ -1,30 +1,40 @@
-//! Tasks and the seeded choice among those that are ready.
+//! Tasks: where they live, which are ready, and how one is polled.
 
+use std::collections::BTreeMap;
+use std::panic::Location;
 use std::task::{Context, Poll};
 
-use rand::Rng;
-use rand_chacha::ChaCha8Rng;
+use super::schedule::Ready;
+use super::slab::Slab;
+use super::waker;
+use crate::choice::Source;
+use crate::common::BoxFuture;
+use crate::common::hosts::HostId;
+use crate::sim::Strategy;
 
-use super::hosts::HostId;
-use super::{BoxFuture, waker};
-
-/// A task, for good: the generation tells it from later tasks in the same slot.
+/// A task, for good: the generation tells it from other tasks in the same slot. It is unique among the last 2³² tasks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TaskId {
     pub(super) index: u32,
     pub(super) generation: u32,
 }
 
+/// Whose a task is and where in the source it was started: its name in reports.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Origin {
+    pub(crate) host: HostId,
+    pub(crate) site: &'static Location<'static>,
+}
+
 struct Slot {
     generation: u32,
-    host: HostId,
-    /// In the ready set already?
+    origin: Origin,
+    /// In the ready set already, or held back?
     queued: bool,
     state: State,
 }
 
 enum State {
-    Free,
     Waiting(BoxFuture),
     /// Its future is out, being polled.
     Polling,
@@ -41,67 +51,92 @@ pub(super) enum PollEnd {
 
 /// All tasks of a simulation.
 pub(crate) struct Tasks {
-    slots: Vec<Slot>,
-    free: Vec<u32>,
-    ready: Vec<TaskId>,
-    scheduler: ChaCha8Rng,
+    slots: Slab<Slot>,
+    next_generation: u32,
+    ready: Ready,
+    /// By paused host, the tasks that would be ready, in the order in which they became so.
+    held: BTreeMap<HostId, Vec<TaskId>>,
 }
 
 impl Tasks {
-    pub(super) fn new(scheduler: ChaCha8Rng) -> Tasks {
-        Tasks { slots: Vec::new(), free: Vec::new(), ready: Vec::new(), scheduler }
+    pub(super) fn new(strategy: Strategy, scheduler: Source) -> Tasks {
+        Tasks {
+            slots: Slab::default(),
+            next_generation: 0,
+            ready: Ready::new(strategy, scheduler),
+            held: BTreeMap::new(),
+        }
     }
 
-    pub(super) fn insert(&mut self, host: HostId, future: BoxFuture) -> TaskId {
-        let index = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(Slot { generation: 0, host, queued: false, state: State::Free });
-            (self.slots.len() - 1) as u32
-        });
-        let slot = &mut self.slots[index as usize];
-        slot.host = host;
-        slot.queued = true;
-        slot.state = State::Waiting(future);
-        let task = TaskId { index, generation: slot.generation };
-        self.ready.push(task);
+    pub(super) fn insert(&mut self, origin: Origin, future: BoxFuture) -> TaskId {
+        let generation = self.next_generation;
+        self.next_generation = generation.wrapping_add(1);
+        let index =
+            self.slots.insert(Slot { generation, origin, queued: true, state: State::Waiting(future) });
+        let task = TaskId { index, generation };
+        self.ready.admit(task);
+        self.enqueue(task, origin.host);
         task
     }
 
-    fn slot(&mut self, task: TaskId) -> Option<&mut Slot> {
-        self.slots.get_mut(task.index as usize).filter(|slot| slot.generation == task.generation)
-    }
-
-    pub(super) fn exists(&self, task: TaskId) -> bool {
-        self.slots.get(task.index as usize).is_some_and(|slot| {
-            slot.generation == task.generation && !matches!(slot.state, State::Free | State::Removed)
-        })
-    }
-
-    pub(super) fn wake(&mut self, task: TaskId) {
-        if let Some(slot) = self.slot(task)
-            && !slot.queued
+    fn enqueue(&mut self, task: TaskId, host: HostId) {
+        if !self.held.is_empty()
+            && let Some(held) = self.held.get_mut(&host)
         {
-            slot.queued = true;
+            held.push(task);
+        } else {
             self.ready.push(task);
         }
     }
 
-    /// Takes one ready task at random (uniformly); also says how many there were to choose from.
-    pub(super) fn choose(&mut self) -> Option<(TaskId, u32)> {
-        let choices = self.ready.len();
-        let index = match choices {
-            0 => return None,
-            1 => 0,
-            _ => ((u64::from(self.scheduler.next_u32()) * choices as u64) >> 32) as usize,
-        };
-        Some((self.ready.swap_remove(index), choices as u32))
+    fn slot(&mut self, task: TaskId) -> Option<&mut Slot> {
+        self.slots.get_mut(task.index).filter(|slot| slot.generation == task.generation)
+    }
+
+    pub(super) fn exists(&self, task: TaskId) -> bool {
+        self.slots
+            .get(task.index)
+            .is_some_and(|slot| slot.generation == task.generation && !matches!(slot.state, State::Removed))
+    }
+
+    pub(super) fn wake(&mut self, task: TaskId) {
+        let Some(slot) = self.slot(task) else { return };
+        if !std::mem::replace(&mut slot.queued, true) {
+            let host = slot.origin.host;
+            self.enqueue(task, host);
+        }
+    }
+
+    /// Keeps the tasks of a host from running; what wakes them from now on takes effect when it is resumed.
+    pub(super) fn hold(&mut self, host: HostId) {
+        let slots = &self.slots;
+        let ready = self.ready.extract(|task| {
+            let slot = slots.get(task.index).filter(|slot| slot.generation == task.generation);
+            slot.is_some_and(|slot| slot.origin.host == host)
+        });
+        self.held.entry(host).or_default().extend(ready);
+    }
+
+    /// Lets the tasks of a paused host run on.
+    pub(super) fn release_held(&mut self, host: HostId) {
+        for task in self.held.remove(&host).unwrap_or_default() {
+            if self.exists(task) {
+                self.ready.push(task);
+            }
+        }
+    }
+
+    /// Takes the task to run next; also says how many there were to choose from.
+    pub(super) fn choose(&mut self, now_ns: u64) -> Option<(TaskId, u32)> {
+        self.ready.choose(now_ns)
     }
 
     /// Hands the future out for a poll. `None` for a task that has ended meanwhile.
-    pub(super) fn begin_poll(&mut self, task: TaskId) -> Option<(HostId, BoxFuture)> {
+    pub(super) fn begin_poll(&mut self, task: TaskId) -> Option<(Origin, BoxFuture)> {
         let slot = self.slot(task)?;
         slot.queued = false;
         match std::mem::replace(&mut slot.state, State::Polling) {
-            State::Waiting(future) => Some((slot.host, future)),
+            State::Waiting(future) => Some((slot.origin, future)),
             other => {
                 slot.state = other;
                 None
@@ -111,57 +146,56 @@ impl Tasks {
 
     /// Takes the future back, or returns it to be dropped when the task has ended.
     pub(super) fn end_poll(&mut self, task: TaskId, future: BoxFuture, pending: bool) -> Option<BoxFuture> {
-        let slot = self.slot(task)?;
-        if pending && matches!(slot.state, State::Polling) {
-            slot.state = State::Waiting(future);
-            return None;
+        if let Some(slot) = self.slot(task) {
+            if pending && matches!(slot.state, State::Polling) {
+                slot.state = State::Waiting(future);
+                return None;
+            }
+            self.slots.remove(task.index);
         }
-        self.release(task.index);
         Some(future)
     }
 
-    /// Ends a task; returns its host and future unless the task is being polled at this moment.
-    pub(super) fn remove(&mut self, task: TaskId) -> Option<(HostId, BoxFuture)> {
+    /// Ends a task; returns its origin and future unless the task is being polled at this moment.
+    pub(super) fn remove(&mut self, task: TaskId) -> Option<(Origin, BoxFuture)> {
         let slot = self.slot(task)?;
         match std::mem::replace(&mut slot.state, State::Removed) {
             State::Waiting(future) => {
-                let host = slot.host;
-                self.release(task.index);
-                Some((host, future))
-            }
-            State::Free => {
-                slot.state = State::Free;
-                None
+                let origin = slot.origin;
+                self.slots.remove(task.index);
+                Some((origin, future))
             }
             State::Polling | State::Removed => None,
         }
     }
 
-    fn release(&mut self, index: u32) {
-        let slot = &mut self.slots[index as usize];
-        slot.state = State::Free;
-        slot.queued = false;
-        slot.generation = slot.generation.wrapping_add(1);
-        self.free.push(index);
-    }
-
     pub(super) fn of_host(&self, host: HostId) -> Vec<TaskId> {
-        self.select(|slot| slot.host == host)
+        self.select(|slot| slot.origin.host == host)
     }
 
     pub(super) fn all(&self) -> Vec<TaskId> {
         self.select(|_| true)
     }
 
+    pub(super) fn by_age(&self) -> Vec<TaskId> {
+        let mut tasks = self.all();
+        tasks.sort_unstable_by_key(|task| task.generation);
+        tasks
+    }
+
+    /// Is it ready, or would be but for its host being paused?
+    pub(super) fn is_queued(&self, task: TaskId) -> bool {
+        self.slots.get(task.index).is_some_and(|slot| slot.generation == task.generation && slot.queued)
+    }
+
     fn select(&self, wanted: impl Fn(&Slot) -> bool) -> Vec<TaskId> {
-        let live = self.slots.iter().enumerate();
-        live.filter(|(_, slot)| !matches!(slot.state, State::Free) && wanted(slot))
-            .map(|(index, slot)| TaskId { index: index as u32, generation: slot.generation })
-            .collect()
+        let live = self.slots.iter().filter(|(_, slot)| wanted(slot));
+        live.map(|(index, slot)| TaskId { index, generation: slot.generation }).collect()
     }
 }
 
 /// Polls a future once; a panic ends the task, not the simulation.
+#[inline]
 pub(super) fn poll_guarded(future: &mut BoxFuture, task: TaskId) -> PollEnd {
     let waker = waker::of(task);
     let mut context = Context::from_waker(&waker);

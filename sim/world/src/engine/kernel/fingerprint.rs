@@ -5,7 +5,8 @@ use std::ops::Range;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::executor::TaskId;
-use super::hosts::HostId;
+use crate::common::hosts::HostId;
+use crate::engine::Note;
 use crate::sim::Checkpoint;
 
 /// One thing that happened.
@@ -19,6 +20,10 @@ pub(crate) enum Mark<'a> {
     Delivery { kind: &'static str, from: HostId, to: HostId, connection: u32, payload: &'a [u8] },
     /// A fault was injected or healed.
     Fault { kind: &'static str, host: HostId },
+    /// Something happened on a disk or a processor.
+    Note(Note<'a>),
+    /// A property of a host was set.
+    Setting { kind: &'static str, host: HostId, value: i64 },
 }
 
 /// Checkpoints are this many marks apart: a divergence is first narrowed to such a stretch, then played in detail.
@@ -35,7 +40,7 @@ pub(crate) struct Fingerprint {
 }
 
 impl Fingerprint {
-    pub(super) fn new(traced: Range<u64>) -> Fingerprint {
+    pub(crate) fn new(traced: Range<u64>) -> Fingerprint {
         Fingerprint {
             hash: Box::new(Xxh3::new()),
             marks: 0,
@@ -45,7 +50,7 @@ impl Fingerprint {
         }
     }
 
-    pub(super) fn add(&mut self, now_ns: u64, mark: Mark<'_>) {
+    pub(crate) fn add(&mut self, now_ns: u64, mark: Mark<'_>) {
         if self.traced.contains(&self.marks) {
             self.trace.push(describe(self.marks, now_ns, &mark));
         }
@@ -61,6 +66,13 @@ impl Fingerprint {
                 (3 + kind.len() as u8, hosts, connection, payload)
             }
             Mark::Fault { kind, host } => (64 + kind.len() as u8, u64::from(host.0), 0, kind.as_bytes()),
+            Mark::Note(note) => {
+                self.hash.update(note.kind.as_bytes());
+                (192 + note.kind.len() as u8, note.number, note.host.0, note.payload)
+            }
+            Mark::Setting { kind, host, value } => {
+                (128 + kind.len() as u8, value as u64, host.0, kind.as_bytes())
+            }
         };
         fixed[8..16].copy_from_slice(&a.to_le_bytes());
         fixed[16..20].copy_from_slice(&b.to_le_bytes());
@@ -102,6 +114,11 @@ fn describe(number: u64, now_ns: u64, mark: &Mark<'_>) -> String {
             format!("{kind} host {} -> host {} connection {connection} {:?}", from.0, to.0, text)
         }
         Mark::Fault { kind, host } => format!("{kind} host {}", host.0),
+        Mark::Note(Note { kind, host, number, payload }) => {
+            let text = String::from_utf8_lossy(&payload[..payload.len().min(400)]);
+            format!("{kind} host {} number {number} {text:?}", host.0)
+        }
+        Mark::Setting { kind, host, value } => format!("{kind} host {} to {value}", host.0),
     };
     format!("{number} {:.9}s {what}", now_ns as f64 / 1e9)
 }

@@ -2,126 +2,100 @@
 //!
 //! | file | holds |
 //! | --- | --- |
-//! | `executor` | tasks, ready set, the seeded choice among ready tasks |
+//! | `executor` | tasks, and how one is polled |
+//! | `schedule` | the choice among ready tasks, by one of three strategies |
 //! | `waker` | wakers that are plain numbers |
-//! | `events` | timers and scheduled events, ordered by time |
-//! | `hosts` | hosts, their randomness, crash and boot |
+//! | `events`, `wheel` | timers and scheduled events, ordered by time |
+//! | `slab` | numbered slots whose memory goes back |
 //! | `net` | listeners, connections, latency |
+//! | `sleep` | waiting for a moment |
 //! | `fingerprint` | the rolling hash over all that happened |
 //!
 //! Every part sits in its own `RefCell`. The rule that keeps borrows apart: no part runs foreign code (a poll, a
 //! destructor of a task, a wake) while it is borrowed; it returns what is to be woken or dropped, and the kernel does
 //! that. One exception: the network drops a waker that it replaces by another while it is borrowed.
+//!
+//! Foreign code may call back at any moment: a destructor may wake, spawn, abort, send, or crash its own host. A
+//! panic in a task, or in a destructor of one, is caught and reported as a finding.
 
 pub(crate) mod events;
 pub(crate) mod executor;
 pub(crate) mod fingerprint;
-pub(crate) mod hosts;
 pub(crate) mod net;
+mod schedule;
+pub(crate) mod slab;
+pub(crate) mod sleep;
 mod waker;
+mod wheel;
 
-use std::cell::{Cell, OnceCell, RefCell};
-use std::collections::BTreeSet;
-use std::future::Future;
-use std::pin::Pin;
-
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
+use std::cell::{Cell, RefCell};
+use std::panic::Location;
+use std::rc::Rc;
 
 use self::events::{Event, Events, TimerId};
-use self::executor::{PollEnd, TaskId, Tasks};
+use self::executor::{Origin, PollEnd, TaskId, Tasks};
 use self::fingerprint::{Fingerprint, Mark};
-use self::hosts::{HostId, Hosts};
 use self::net::Network;
-use crate::interpose;
-use crate::sim::{Config, Progress};
-
-/// A task's future: tasks are `Send` as on tokio, so that the same code can run there.
-pub(crate) type BoxFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
-
-thread_local! {
-    /// One simulation to a thread, for the thread's whole life: no state can leak from one run into the next.
-    static KERNEL: OnceCell<Kernel> = const { OnceCell::new() };
-}
+use super::{Engine, RunEnd};
+use crate::common::hosts::{HostId, Power};
+use crate::common::{BoxFuture, Common, generator, waits};
+use crate::sim::{Config, Progress, WaitingTask, WaitsFor};
 
 /// All state of one simulation.
 pub(crate) struct Kernel {
+    pub(crate) common: Rc<Common>,
     now_ns: Cell<u64>,
-    current_host: Cell<HostId>,
     /// Set while the simulation is being torn down: nothing can be started any more.
     closing: Cell<bool>,
     polls: Cell<u64>,
     progress: Progress,
     pub(crate) events: RefCell<Events>,
     pub(crate) tasks: RefCell<Tasks>,
-    pub(crate) hosts: RefCell<Hosts>,
     pub(crate) network: RefCell<Network>,
     pub(crate) fingerprint: RefCell<Fingerprint>,
-    pub(crate) panics: RefCell<Vec<crate::sim::TaskPanic>>,
-    pub(crate) mutants: BTreeSet<String>,
-}
-
-/// How the run loop ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum RunEnd {
-    /// The main task completed or ended in a panic.
-    MainEnded,
-    /// Nothing is ready and nothing is scheduled: no task can ever run again.
-    Deadlock,
-}
-
-/// Puts a new kernel on this thread.
-pub(crate) fn install(config: &Config) {
-    let kernel = Kernel {
-        now_ns: Cell::new(0),
-        current_host: Cell::new(HostId::DIRECTOR),
-        closing: Cell::new(false),
-        polls: Cell::new(0),
-        progress: config.progress.clone(),
-        events: RefCell::default(),
-        tasks: RefCell::new(Tasks::new(generator(config.seed, "scheduler"))),
-        hosts: RefCell::new(Hosts::new(config.seed)),
-        network: RefCell::new(Network::new(generator(config.seed, "network"), config.latency.clone())),
-        fingerprint: RefCell::new(Fingerprint::new(config.trace.clone())),
-        panics: RefCell::default(),
-        mutants: config.mutants.clone(),
-    };
-    let fresh = KERNEL.with(|cell| cell.set(kernel).is_ok());
-    assert!(fresh, "a thread runs one simulation in its life");
-}
-
-/// A generator for one purpose, independent of all others of the same seed.
-pub(crate) fn generator(seed: u64, purpose: &str) -> ChaCha8Rng {
-    let mut key = [0; 32];
-    key[..8].copy_from_slice(&seed.to_le_bytes());
-    key[8..24].copy_from_slice(&xxhash_rust::xxh3::xxh3_128(purpose.as_bytes()).to_le_bytes());
-    ChaCha8Rng::from_seed(key)
+    /// Futures that were polled after the run was over; see [`Kernel::waiting_tasks`].
+    ended: RefCell<Vec<(Origin, BoxFuture)>>,
 }
 
 /// Runs `f` on this thread's kernel, if there is one.
 pub(crate) fn try_with<R>(f: impl FnOnce(&Kernel) -> R) -> Option<R> {
-    KERNEL.try_with(|cell| cell.get().map(f)).ok().flatten()
+    super::try_with(|world| match &world.engine {
+        Engine::Kernel(kernel) => Some(f(kernel)),
+        Engine::Foreign(_) => None,
+    })
+    .flatten()
 }
 
 /// Runs `f` on this thread's kernel.
 ///
 /// # Panics
-/// When no simulation runs on this thread: `world` was called from outside.
+/// When no simulation runs on this thread, or on another engine: `world` was called from outside.
 #[track_caller]
 pub(crate) fn with<R>(f: impl FnOnce(&Kernel) -> R) -> R {
-    match try_with(f) {
-        Some(result) => result,
-        None => panic!("no simulation on this thread: the world can only be used inside Simulation::run"),
-    }
+    super::with(|world| match &world.engine {
+        Engine::Kernel(kernel) => f(kernel),
+        Engine::Foreign(_) => panic!("what belongs to the kernel was used on another engine"),
+    })
 }
 
 impl Kernel {
-    pub(crate) fn now_ns(&self) -> u64 {
-        self.now_ns.get()
+    pub(crate) fn new(config: &Config, common: Rc<Common>) -> Kernel {
+        Kernel {
+            common,
+            now_ns: Cell::new(0),
+            closing: Cell::new(false),
+            polls: Cell::new(0),
+            progress: config.progress.clone(),
+            events: RefCell::default(),
+            tasks: RefCell::new(Tasks::new(config.strategy, generator(config.seed, "scheduler"))),
+            network: RefCell::new(Network::new(generator(config.seed, "network"), config.latency.clone())),
+            fingerprint: RefCell::new(Fingerprint::new(config.trace.clone())),
+            ended: RefCell::default(),
+        }
     }
 
-    pub(crate) fn current_host(&self) -> HostId {
-        self.current_host.get()
+    pub(crate) fn now_ns(&self) -> u64 {
+        self.now_ns.get()
     }
 
     pub(crate) fn polls(&self) -> u64 {
@@ -134,11 +108,19 @@ impl Kernel {
     }
 
     /// Starts a task on a host. `None`, and the future is dropped, when the host is down or the run is over.
-    pub(crate) fn spawn(&self, host: HostId, future: BoxFuture) -> Option<TaskId> {
-        if self.closing.get() || !self.hosts.borrow().is_up(host) {
+    /// `site` is where in the source it is started.
+    pub(crate) fn spawn(
+        &self,
+        host: HostId,
+        site: &'static Location<'static>,
+        future: BoxFuture,
+    ) -> Option<TaskId> {
+        let origin = Origin { host, site };
+        if self.closing.get() || !self.common.hosts.borrow().is_up(host) {
+            self.drop_as(origin, future);
             return None;
         }
-        Some(self.tasks.borrow_mut().insert(host, future))
+        Some(self.tasks.borrow_mut().insert(origin, future))
     }
 
     /// Makes a task ready, if it still exists.
@@ -150,16 +132,25 @@ impl Kernel {
 
     /// Drops a task without running it on.
     pub(crate) fn abort(&self, task: TaskId) {
-        let future = self.tasks.borrow_mut().remove(task);
-        self.drop_on(future.as_ref().map(|f| f.0), future.map(|f| f.1));
+        let removed = self.tasks.borrow_mut().remove(task);
+        if let Some((origin, future)) = removed {
+            self.drop_as(origin, future);
+        }
     }
 
     /// Drops a future as its own host, so that what its destructors do is attributed to that host.
-    fn drop_on(&self, host: Option<HostId>, future: Option<BoxFuture>) {
-        let (Some(host), Some(future)) = (host, future) else { return };
-        let before = self.current_host.replace(host);
-        drop(future);
-        self.current_host.set(before);
+    fn drop_as(&self, origin: Origin, future: BoxFuture) {
+        let turn = self.progress.turn();
+        self.progress.set_turn(origin.host, origin.site);
+        let dropped = self.common.on_host(origin.host, || crate::sim::catch_task_panic(|| drop(future)));
+        self.progress.return_turn(turn);
+        if let Err(message) = dropped {
+            self.report_panic(origin, message);
+        }
+    }
+
+    fn report_panic(&self, origin: Origin, message: String) {
+        self.common.report_panic(origin.host, origin.site, self.now_ns(), message);
     }
 
     /// Runs until the main task has ended or nothing can happen any more.
@@ -167,7 +158,8 @@ impl Kernel {
         loop {
             while let Some(task) = self.next_task() {
                 self.poll(task);
-                if !self.tasks.borrow().exists(main) {
+                // Nobody else can end it: its host never goes down, and nobody holds a handle.
+                if task == main && !self.tasks.borrow().exists(main) {
                     return RunEnd::MainEnded;
                 }
             }
@@ -178,34 +170,60 @@ impl Kernel {
     }
 
     fn next_task(&self) -> Option<TaskId> {
-        let (task, choices) = self.tasks.borrow_mut().choose()?;
+        let (task, choices) = self.tasks.borrow_mut().choose(self.now_ns())?;
         self.mark(Mark::Choice { task, choices });
         Some(task)
     }
 
     fn poll(&self, task: TaskId) {
-        let Some((host, mut future)) = self.tasks.borrow_mut().begin_poll(task) else { return };
-        self.polls.set(self.polls.get() + 1);
-        let before = self.current_host.replace(host);
-        let end = executor::poll_guarded(&mut future, task);
-        if let PollEnd::Panicked(message) = &end {
-            let name = self.hosts.borrow().name(host).to_owned();
-            self.panics.borrow_mut().push(crate::sim::TaskPanic {
-                host: name,
-                at: std::time::Duration::from_nanos(self.now_ns()),
-                message: message.clone(),
-            });
+        let Some((origin, mut future)) = self.tasks.borrow_mut().begin_poll(task) else { return };
+        let polls = self.polls.get() + 1;
+        self.polls.set(polls);
+        self.progress.set_polls(polls);
+        self.progress.set_turn(origin.host, origin.site);
+        let end = self.common.on_host(origin.host, || executor::poll_guarded(&mut future, task));
+        let pending = matches!(end, PollEnd::Pending);
+        if let PollEnd::Panicked(message) = end {
+            self.report_panic(origin, message);
         }
-        let rest = self.tasks.borrow_mut().end_poll(task, future, matches!(end, PollEnd::Pending));
-        drop(rest);
-        self.current_host.set(before);
+        let rest = self.tasks.borrow_mut().end_poll(task, future, pending);
+        if let Some(future) = rest {
+            self.drop_as(origin, future);
+        }
+    }
+
+    /// The tasks that are left, each with what it waits for. Polls them once more: the run must be over.
+    pub(crate) fn waiting_tasks(&self) -> Vec<WaitingTask> {
+        let tasks = self.tasks.borrow().by_age();
+        tasks.into_iter().filter_map(|task| self.waiting_task(task)).collect()
+    }
+
+    fn waiting_task(&self, task: TaskId) -> Option<WaitingTask> {
+        let held = self.tasks.borrow().is_queued(task);
+        let (origin, mut future) = self.tasks.borrow_mut().begin_poll(task)?;
+        let host = self.common.hosts.borrow().name(origin.host).to_owned();
+        let waits_for = if self.common.hosts.borrow().is_paused(origin.host) && held {
+            vec![WaitsFor::Resume]
+        } else {
+            let asked =
+                waits::ask(|| self.common.on_host(origin.host, || executor::poll_guarded(&mut future, task)));
+            match asked {
+                // Not so if only the poll of another task that was asked has woken it.
+                (PollEnd::Completed, _) if !held => vec![WaitsFor::Wake],
+                (_, noted) if noted.is_empty() => vec![WaitsFor::Other],
+                (_, noted) => noted,
+            }
+        };
+        // Its end must not wake others to whom the same question is still to be put.
+        self.ended.borrow_mut().push((origin, future));
+        Some(WaitingTask { host, spawned_at: origin.site.to_string(), waits_for })
     }
 
     /// Moves the clock to the next event and carries out everything due at that instant. False if there is nothing.
     fn advance(&self) -> bool {
         let Some(at) = self.events.borrow_mut().next_time() else { return false };
         self.now_ns.set(at);
-        interpose::set_now(at);
+        self.common.set_now(at);
         self.progress.set(at);
         while let Some((number, event)) = self.next_due(at) {
             self.carry_out(number, event);
@@ -219,12 +237,9 @@ impl Kernel {
 
     fn carry_out(&self, number: u64, event: Event) {
         match event {
-            Event::Timer(timer) => {
-                let fired = self.events.borrow_mut().fire(timer);
-                if let Some(waker) = fired {
-                    self.mark(Mark::Timer { number });
-                    waker.wake();
-                }
+            Event::Timer(waker) => {
+                self.mark(Mark::Timer { number });
+                waker.wake();
             }
             Event::Net(event) => {
                 let wake = self.network.borrow_mut().carry_out(self, event);
@@ -238,38 +253,104 @@ impl Kernel {
         drop(waker);
     }
 
-    /// The processes of a host die: connections are reset, tasks are dropped without running on.
+    /// A host loses power: what was on its way out is all that others will hear of it.
     pub(crate) fn crash(&self, host: HostId) {
-        if !self.hosts.borrow_mut().set_down(host) {
+        let before = self.common.hosts.borrow_mut().set_power(host, Power::Off);
+        if before.is_none() {
             return;
         }
         self.mark(Mark::Fault { kind: "crash", host });
         // The network first: destructors that run below must not say goodbye to peers.
-        self.network.borrow_mut().crash(self, host);
+        self.network.borrow_mut().power_off(host);
+        self.end_tasks_of(host);
+    }
+
+    /// The processes of a host are killed; its machine goes on and answers for them.
+    pub(crate) fn kill(&self, host: HostId) {
+        if !self.common.hosts.borrow().is_up(host)
+            || self.common.hosts.borrow_mut().set_power(host, Power::Killed).is_none()
+        {
+            return;
+        }
+        self.mark(Mark::Fault { kind: "kill", host });
+        self.network.borrow_mut().kill(self, host);
+        self.end_tasks_of(host);
+    }
+
+    fn end_tasks_of(&self, host: HostId) {
         let ids = self.tasks.borrow().of_host(host);
         for id in ids {
             self.abort(id);
         }
+        if self.common.hosts.borrow_mut().set_paused(host, false) {
+            self.tasks.borrow_mut().release_held(host);
+        }
     }
 
-    /// Starts the processes of a host that is down.
-    pub(crate) fn boot(&self, host: HostId) {
-        let Some(boot) = self.hosts.borrow_mut().set_up(host) else { return };
+    /// Starts the processes of a host that is down, and the machine if that has no power.
+    pub(crate) fn boot(&self, host: HostId, site: &'static Location<'static>) {
+        let before = self.common.hosts.borrow_mut().set_power(host, Power::Up);
+        let Some(before) = before else { return };
         self.mark(Mark::Fault { kind: "boot", host });
-        let before = self.current_host.replace(host);
-        let future = boot();
-        self.current_host.set(before);
-        self.spawn(host, future);
+        if before == Power::Off {
+            self.network.borrow_mut().power_on(host);
+        }
+        let boot = self.common.hosts.borrow().boot_of(host);
+        if let Some(boot) = boot {
+            let future = self.common.on_host(host, boot);
+            self.spawn(host, site, future);
+        }
+    }
+
+    /// Stops the processes of a host where they stand.
+    pub(crate) fn pause(&self, host: HostId) {
+        if self.common.hosts.borrow_mut().set_paused(host, true) {
+            self.mark(Mark::Fault { kind: "pause", host });
+            self.tasks.borrow_mut().hold(host);
+        }
+    }
+
+    /// Lets them run on: what would have run meanwhile is ready now.
+    pub(crate) fn resume(&self, host: HostId) {
+        if self.common.hosts.borrow_mut().set_paused(host, false) {
+            self.mark(Mark::Fault { kind: "resume", host });
+            self.tasks.borrow_mut().release_held(host);
+        }
+    }
+
+    /// From now on a host's clocks run this much fast or slow.
+    pub(crate) fn set_clock_drift(&self, host: HostId, drift_ppb: i32) {
+        self.mark(Mark::Setting { kind: "clock-drift", host, value: i64::from(drift_ppb) });
+        self.common.set_clock(host, |clock| clock.set_drift(self.now_ns(), drift_ppb));
+        // Deadlines on that clock lie at other moments now: those who wait for them set their timers anew.
+        let wakers = self.events.borrow_mut().take_timers_of(host);
+        wakers.into_iter().for_each(std::task::Waker::wake);
+    }
+
+    /// Sets a host's wall clock to this distance from the true time.
+    pub(crate) fn set_clock_skew(&self, host: HostId, skew_ns: i64) {
+        self.mark(Mark::Setting { kind: "clock-skew", host, value: skew_ns });
+        self.common.set_clock(host, |clock| clock.set_skew(self.now_ns(), skew_ns));
+    }
+
+    /// Moves a host's wall clock.
+    pub(crate) fn jump_clock(&self, host: HostId, by_ns: i64) {
+        self.mark(Mark::Setting { kind: "clock-jump", host, value: by_ns });
+        self.common.set_clock(host, |clock| clock.jump(by_ns));
     }
 
     /// Drops everything that could run foreign code, while the kernel still answers (with refusals).
     pub(crate) fn tear_down(&self) {
         self.closing.set(true);
+        let ended = self.ended.take();
+        for (origin, future) in ended {
+            self.drop_as(origin, future);
+        }
         let ids = self.tasks.borrow().all();
         for id in ids {
             self.abort(id);
         }
-        let boots = self.hosts.borrow_mut().take_boots();
+        let boots = self.common.hosts.borrow_mut().take_boots();
         drop(boots);
         let wakers = self.events.borrow_mut().clear();
         drop(wakers);

@@ -1,32 +1,57 @@
-//! The network: listeners, connections and the links between hosts.
+//! The network: links between hosts, and the TCP and UDP that run on them.
 //!
-//! A connection behaves as TCP does for the services that use it: a handshake of one round trip, ordered bytes,
-//! a bounded window, half-close, and a reset when the peer's process is gone. Segments are never lost here.
+//! | file | holds |
+//! | --- | --- |
+//! | `latency` | distributions of latency |
+//! | `link` | links: profile by placement, what passes and when |
+//! | `impair` | impairments that lie on links |
+//! | `connection` | a connection: its ends, its pipes, what is on its way |
+//! | `handshake` | listeners, connecting |
+//! | `transfer` | segments, reading, writing, closing, resets |
+//! | `recovery` | acknowledgements, retransmission, giving up |
+//! | `keepalive` | user timeout and keepalive |
+//! | `faults` | kill, power, impairing and healing, reset storms |
+//! | `udp` | sockets and datagrams |
+//! | `stream` | what applications hold |
+//!
+//! A segment that nothing happens to is one event, its arrival. All else costs only where something is wrong.
+//! Deviations from a real TCP are listed in `tcp.md` of the facade.
 
 mod connection;
+mod faults;
+mod handshake;
+mod impair;
+mod keepalive;
 mod latency;
+mod link;
+mod recovery;
+mod stream;
+mod transfer;
+mod udp;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::io;
-use std::net::SocketAddr;
-use std::task::{Poll, Waker};
+use std::task::Waker;
 
-use rand_chacha::ChaCha8Rng;
-
-use self::connection::{Connection, End, Pipe, Segment, Stage};
+use self::connection::Connections;
+use self::handshake::Listener;
 pub use self::latency::Latency;
+use self::link::{Gate, LinkId, Links};
+pub(crate) use self::stream::{TcpListener, TcpStream};
+use self::transfer::Spare;
+pub(crate) use self::udp::UdpSocket;
+use self::udp::{DatagramId, Sockets};
 use super::Kernel;
-use super::events::Event;
 use super::fingerprint::Mark;
-use super::hosts::{HostId, Hosts};
+use crate::choice::Source;
+use crate::common::hosts::HostId;
+use crate::net::{LinkProfile, Placement};
 
-/// Connections that may wait to be accepted; one more is refused (Linux: `net.core.somaxconn`).
-const BACKLOG: usize = 4096;
+/// What the network draws from.
+type Random = Source;
+
 /// Ports below are for services.
 const FIRST_EPHEMERAL_PORT: u16 = 32_768;
-/// Emptied buffers kept for reuse, and how large they may be.
-const SPARE_BUFFERS: usize = 256;
-const SPARE_BUFFER_BYTES: usize = 16 * 1024;
 
 /// A connection, for good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,11 +64,11 @@ pub(crate) struct ConnectionId {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ListenerId {
     host: HostId,
-    pub(crate) port: u16,
+    port: u16,
     generation: u64,
 }
 
-/// A scheduled step of the network.
+/// A scheduled step of the network. A side is the one that sent it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum NetEvent {
     /// The request to connect reaches the server's host.
@@ -51,28 +76,54 @@ pub(crate) enum NetEvent {
     /// The server's consent reaches the client.
     SynAck(ConnectionId),
     /// The refusal reaches the client.
-    Refusal(ConnectionId, io::ErrorKind),
-    /// The first segment in flight, written by this side, reaches the other.
-    Arrival(ConnectionId, u8),
+    Refusal(ConnectionId),
+    /// The client has had no answer.
+    SynTimer(ConnectionId),
+    /// The segment of this number reaches the other side.
+    Arrival(ConnectionId, u8, u32),
     /// News of free window reaches this side, the writer.
     WindowUpdate(ConnectionId, u8),
+    /// The acknowledgement of this number reaches this side, the writer.
+    Acknowledgement(ConnectionId, u8, u32),
+    /// This side, the writer, has had no acknowledgement.
+    RetransmitTimer(ConnectionId, u8),
+    /// This side may have heard nothing for long; with the number of the setting.
+    Keepalive(ConnectionId, u8, u32),
+    /// A question whether anybody is there reaches the other side.
+    Probe(ConnectionId, u8),
+    /// The answer reaches the other side.
+    ProbeAnswer(ConnectionId, u8),
+    /// A reset reaches the other side.
+    Reset(ConnectionId, u8),
+    /// A datagram arrives.
+    Datagram(DatagramId),
 }
 
-/// Wakers to be called once the network is no longer borrowed.
+/// Wakers to be called once the network is no longer borrowed. Hardly ever more than one.
 #[derive(Default)]
-pub(crate) struct Wakes([Option<Waker>; 2], Vec<Waker>);
+pub(crate) struct Wakes {
+    first: Option<Waker>,
+    more: Vec<Waker>,
+}
 
 impl Wakes {
+    #[inline]
     fn add(&mut self, waker: Option<Waker>) {
-        let Some(waker) = waker else { return };
-        match self.0.iter_mut().find(|slot| slot.is_none()) {
-            Some(slot) => *slot = Some(waker),
-            None => self.1.push(waker),
+        match waker {
+            Some(waker) if self.first.is_some() => self.more.push(waker),
+            Some(waker) => self.first = Some(waker),
+            None => {}
         }
     }
 
+    #[inline]
     pub(crate) fn wake_all(self) {
-        self.0.into_iter().flatten().chain(self.1).for_each(Waker::wake);
+        if let Some(first) = self.first {
+            first.wake();
+        }
+        for waker in self.more {
+            waker.wake();
+        }
     }
 }
 
@@ -83,62 +134,53 @@ fn store(slot: &mut Option<Waker>, waker: &Waker) {
     }
 }
 
-struct Listener {
-    generation: u64,
-    queue: VecDeque<ConnectionId>,
-    acceptor: Option<Waker>,
-}
-
 /// All network state of a simulation.
 pub(crate) struct Network {
-    random: ChaCha8Rng,
-    default_latency: Latency,
-    same_host: Latency,
-    links: BTreeMap<(HostId, HostId), Latency>,
-    connections: Vec<Connection>,
-    free: Vec<u32>,
+    links: Links,
+    connections: Connections,
     listeners: BTreeMap<(HostId, u16), Listener>,
     next_listener: u64,
+    sockets: Sockets,
     next_port: u16,
-    spare: Vec<Vec<u8>>,
+    /// Arrivals that wait on held links, in order.
+    held: Vec<(LinkId, NetEvent)>,
+    /// By host: has it lost power?
+    without_power: Vec<bool>,
+    spare: Spare,
     arrivals: u64,
 }
 
 impl Network {
-    pub(super) fn new(random: ChaCha8Rng, default_latency: Latency) -> Network {
+    pub(super) fn new(random: Random, default_latency: Latency) -> Network {
         Network {
-            random,
-            default_latency,
-            same_host: Latency::same_host(),
-            links: BTreeMap::new(),
-            connections: Vec::new(),
-            free: Vec::new(),
+            links: Links::new(random, default_latency),
+            connections: Connections::default(),
             listeners: BTreeMap::new(),
             next_listener: 0,
+            sockets: Sockets::default(),
             next_port: FIRST_EPHEMERAL_PORT,
-            spare: Vec::new(),
+            held: Vec::new(),
+            without_power: Vec::new(),
+            spare: Spare::default(),
             arrivals: 0,
         }
     }
 
-    /// Segments and handshake steps that have arrived so far.
+    /// Segments, datagrams and handshake steps that have arrived so far.
     pub(crate) fn arrivals(&self) -> u64 {
         self.arrivals
     }
 
     pub(crate) fn set_latency(&mut self, from: HostId, to: HostId, latency: Latency) {
-        self.links.insert((from, to), latency);
+        self.links.set_latency(from, to, latency);
     }
 
-    pub(crate) fn bind(&mut self, host: HostId, port: u16) -> io::Result<ListenerId> {
-        let port = if port == 0 { self.ephemeral_port() } else { port };
-        if self.listeners.contains_key(&(host, port)) {
-            return Err(io::ErrorKind::AddrInUse.into());
-        }
-        let generation = self.next_listener;
-        self.next_listener += 1;
-        self.listeners.insert((host, port), Listener { generation, queue: VecDeque::new(), acceptor: None });
-        Ok(ListenerId { host, port, generation })
+    pub(crate) fn set_link(&mut self, from: HostId, to: HostId, profile: &LinkProfile) {
+        self.links.set_profile(from, to, profile.clone());
+    }
+
+    pub(crate) fn place(&mut self, host: HostId, placement: Placement) {
+        self.links.place(host, placement);
     }
 
     fn ephemeral_port(&mut self) -> u16 {
@@ -147,335 +189,88 @@ impl Network {
         port
     }
 
-    fn listener(&mut self, id: ListenerId) -> Option<&mut Listener> {
-        self.listeners.get_mut(&(id.host, id.port)).filter(|listener| listener.generation == id.generation)
-    }
-
-    pub(crate) fn poll_accept(&mut self, id: ListenerId, waker: &Waker) -> Poll<io::Result<ConnectionId>> {
-        let Some(listener) = self.listener(id) else {
-            return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
-        };
-        match listener.queue.pop_front() {
-            Some(connection) => Poll::Ready(Ok(connection)),
-            None => {
-                store(&mut listener.acceptor, waker);
-                Poll::Pending
+    /// The next port that is not taken.
+    fn free_port(&mut self, is_taken: impl Fn(&Network, u16) -> bool) -> io::Result<u16> {
+        for _ in FIRST_EPHEMERAL_PORT..=u16::MAX {
+            let port = self.ephemeral_port();
+            if !is_taken(self, port) {
+                return Ok(port);
             }
         }
-    }
-
-    /// Ends a listener; connections that nobody has accepted are reset.
-    pub(crate) fn close_listener(&mut self, kernel: &Kernel, id: ListenerId) {
-        if self.listener(id).is_none() {
-            return;
-        }
-        let Some(listener) = self.listeners.remove(&(id.host, id.port)) else { return };
-        for connection in listener.queue {
-            self.reset(kernel, connection, 1);
-        }
-    }
-
-    fn get(&mut self, id: ConnectionId) -> Option<&mut Connection> {
-        self.connections.get_mut(id.index as usize).filter(|c| c.generation == id.generation)
-    }
-
-    /// Sends a request to connect; the answer comes by [`Network::poll_connected`].
-    pub(crate) fn connect(&mut self, kernel: &Kernel, from: HostId, to: HostId, port: u16) -> ConnectionId {
-        let client = SocketAddr::new(Hosts::ip(from), self.ephemeral_port());
-        let server = SocketAddr::new(Hosts::ip(to), port);
-        let index = self.free.pop().unwrap_or(self.connections.len() as u32);
-        let generation = self.connections.get(index as usize).map_or(0, |old| old.generation);
-        let connection = Connection {
-            generation,
-            hosts: [from, to],
-            addresses: [client, server],
-            stage: Stage::Connecting,
-            connecting: None,
-            ends: [End { present: true, failed: false }, End::default()],
-            pipes: [Pipe::default(), Pipe::default()],
-        };
-        match self.connections.get_mut(index as usize) {
-            Some(slot) => *slot = connection,
-            None => self.connections.push(connection),
-        }
-        let id = ConnectionId { index, generation };
-        let at_ns = kernel.now_ns() + self.draw_latency(from, to);
-        self.schedule(kernel, at_ns, NetEvent::Syn(id));
-        id
-    }
-
-    pub(crate) fn poll_connected(&mut self, id: ConnectionId, waker: &Waker) -> Poll<io::Result<()>> {
-        let Some(connection) = self.get(id) else {
-            return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
-        };
-        match connection.stage {
-            Stage::Established => Poll::Ready(Ok(())),
-            Stage::Failed(kind) => Poll::Ready(Err(kind.into())),
-            Stage::Connecting => {
-                store(&mut connection.connecting, waker);
-                Poll::Pending
-            }
-        }
-    }
-
-    /// The address of one side.
-    pub(crate) fn address(&mut self, id: ConnectionId, side: usize) -> io::Result<SocketAddr> {
-        let found = self.get(id).map(|connection| connection.addresses[side]);
-        found.ok_or_else(|| io::ErrorKind::NotConnected.into())
-    }
-
-    fn draw_latency(&mut self, from: HostId, to: HostId) -> u64 {
-        let latency = if from == to {
-            &self.same_host
-        } else {
-            self.links.get(&(from, to)).unwrap_or(&self.default_latency)
-        };
-        latency.draw(&mut self.random)
+        Err(connection::os_error(libc::EADDRINUSE))
     }
 
     fn schedule(&self, kernel: &Kernel, at_ns: u64, event: NetEvent) {
-        kernel.events.borrow_mut().schedule(at_ns, Event::Net(event));
+        kernel.events.borrow_mut().schedule(at_ns, event);
     }
 
-    /// Puts a segment on its way, behind all earlier ones of its direction.
-    fn send(&mut self, kernel: &Kernel, id: ConnectionId, side: usize, segment: Segment) {
-        let Some(hosts) = self.get(id).map(|connection| connection.hosts) else { return };
-        let latency_ns = self.draw_latency(hosts[side], hosts[1 - side]);
-        let Some(connection) = self.get(id) else { return };
-        let pipe = &mut connection.pipes[side];
-        let at_ns = pipe.last_arrival_ns.max(kernel.now_ns() + latency_ns);
-        pipe.last_arrival_ns = at_ns;
-        pipe.send(segment);
-        self.schedule(kernel, at_ns, NetEvent::Arrival(id, side as u8));
+    /// What becomes of an arrival on this link; on a held one it waits from now on.
+    fn gate(&mut self, link: LinkId, event: NetEvent) -> Gate {
+        let gate = self.links.gate(link);
+        if gate == Gate::Held {
+            self.hold(link, event);
+        }
+        gate
     }
 
-    /// Writes from the given slices what fits into the window, as one segment.
-    pub(crate) fn poll_write(
-        &mut self,
-        kernel: &Kernel,
-        (id, side): (ConnectionId, usize),
-        slices: &[io::IoSlice<'_>],
-        waker: &Waker,
-    ) -> Poll<io::Result<usize>> {
-        let Some(connection) = self.get(id) else {
-            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
-        };
-        let wanted = slices.iter().map(|slice| slice.len()).sum();
-        let count = match connection.writable(side, wanted, waker) {
-            Poll::Ready(Ok(count)) => count,
-            other => return other,
-        };
-        if count > 0 {
-            let mut buffer = self.spare.pop().unwrap_or_default();
-            for slice in slices {
-                buffer.extend_from_slice(&slice[..slice.len().min(count - buffer.len())]);
-            }
-            self.send(kernel, id, side, Segment::Data(buffer));
-        }
-        Poll::Ready(Ok(count))
-    }
-
-    /// Reads what has arrived into `take`, at most `room` bytes; nothing at the end of the stream.
-    pub(crate) fn poll_read(
-        &mut self,
-        kernel: &Kernel,
-        (id, side): (ConnectionId, usize),
-        room: usize,
-        take: impl FnMut(&[u8]),
-        waker: &Waker,
-    ) -> Poll<io::Result<()>> {
-        let slot = self.connections.get_mut(id.index as usize).filter(|c| c.generation == id.generation);
-        let Some(connection) = slot else {
-            return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
-        };
-        match connection.readable(side, waker) {
-            Poll::Ready(Ok(())) => {}
-            other => return other,
-        }
-        let spare = &mut self.spare;
-        let pipe = &mut connection.pipes[1 - side];
-        pipe.read(room, take, |mut buffer| {
-            if spare.len() < SPARE_BUFFERS && buffer.capacity() <= SPARE_BUFFER_BYTES {
-                buffer.clear();
-                spare.push(buffer);
-            }
-        });
-        if pipe.writer.is_some() && !pipe.window_update && pipe.free_window() > 0 {
-            pipe.window_update = true;
-            let hosts = connection.hosts;
-            let at_ns = kernel.now_ns() + self.draw_latency(hosts[side], hosts[1 - side]);
-            self.schedule(kernel, at_ns, NetEvent::WindowUpdate(id, (1 - side) as u8));
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    /// Closes the writing half of a side.
-    pub(crate) fn shut_down(&mut self, kernel: &Kernel, id: ConnectionId, side: usize) {
-        let Some(connection) = self.get(id) else { return };
-        if !connection.ends[side].failed && !std::mem::replace(&mut connection.pipes[side].fin_sent, true) {
-            self.send(kernel, id, side, Segment::Fin);
-        }
-    }
-
-    /// The application lets go of its end: a FIN, or a reset when it leaves bytes unread (RFC 1122, 4.2.2.13).
-    pub(crate) fn close(&mut self, kernel: &Kernel, id: ConnectionId, side: usize) {
-        let Some(connection) = self.get(id) else { return };
-        if connection.pipes[1 - side].received_bytes > 0 {
-            self.reset(kernel, id, side);
-            return;
-        }
-        if connection.can_send(side) {
-            self.shut_down(kernel, id, side);
-        }
-        if let Some(connection) = self.get(id) {
-            connection.ends[side].present = false;
-        }
-        self.free_if_over(id);
-    }
-
-    /// A side goes away without a goodbye; the peer learns of it by a reset.
-    fn reset(&mut self, kernel: &Kernel, id: ConnectionId, side: usize) {
-        let Some(connection) = self.get(id) else { return };
-        let was_failed = std::mem::replace(&mut connection.ends[side].failed, true);
-        connection.ends[side].present = false;
-        connection.pipes[1 - side].discard_received();
-        let both_closed = connection.pipes[side].fin_sent && connection.pipes[1 - side].fin_received;
-        if !was_failed && !both_closed && connection.can_send(side) {
-            self.send(kernel, id, side, Segment::Reset);
-        }
-        self.free_if_over(id);
-    }
-
-    fn free_if_over(&mut self, id: ConnectionId) {
-        let Some(connection) = self.get(id).filter(|connection| connection.is_over()) else { return };
-        connection.generation = connection.generation.wrapping_add(1);
-        // The slot keeps no memory of the connection.
-        connection.pipes = [Pipe::default(), Pipe::default()];
-        connection.connecting = None;
-        self.free.push(id.index);
+    fn hold(&mut self, link: LinkId, event: NetEvent) {
+        self.held.push((link, event));
     }
 
     /// Carries out one scheduled step.
     pub(super) fn carry_out(&mut self, kernel: &Kernel, event: NetEvent) -> Wakes {
         let mut wakes = Wakes::default();
         match event {
-            NetEvent::Syn(id) => self.on_syn(kernel, id, &mut wakes),
-            NetEvent::SynAck(id) => self.on_syn_ack(kernel, id, &mut wakes),
-            NetEvent::Refusal(id, kind) => self.on_refusal(kernel, id, kind, &mut wakes),
-            NetEvent::Arrival(id, side) => self.on_arrival(kernel, id, usize::from(side), &mut wakes),
-            NetEvent::WindowUpdate(id, side) => {
-                if let Some(connection) = self.get(id) {
-                    let pipe = &mut connection.pipes[usize::from(side)];
-                    pipe.window_update = false;
-                    wakes.add(pipe.writer.take());
-                    self.free_if_over(id);
-                }
+            NetEvent::Arrival(id, side, number) => {
+                self.on_arrival(kernel, (id, usize::from(side), number), &mut wakes);
             }
+            NetEvent::Syn(id) => self.on_syn(kernel, id),
+            NetEvent::SynAck(id) => self.on_syn_ack(kernel, id, &mut wakes),
+            NetEvent::Refusal(id) => self.on_refusal(kernel, id, &mut wakes),
+            NetEvent::SynTimer(id) => self.on_syn_timer(kernel, id, &mut wakes),
+            NetEvent::WindowUpdate(id, side) => {
+                self.on_window_update(kernel, id, usize::from(side), &mut wakes);
+            }
+            NetEvent::Acknowledgement(id, side, number) => {
+                self.on_acknowledgement(kernel, (id, usize::from(side), number), &mut wakes);
+            }
+            NetEvent::RetransmitTimer(id, side) => {
+                self.on_retransmit_timer(kernel, id, usize::from(side), &mut wakes);
+            }
+            NetEvent::Keepalive(id, side, epoch) => {
+                self.on_keepalive(kernel, (id, usize::from(side), epoch), &mut wakes);
+            }
+            NetEvent::Probe(id, side) => self.on_probe(kernel, id, usize::from(side)),
+            NetEvent::ProbeAnswer(id, side) => self.on_probe_answer(kernel, id, usize::from(side)),
+            NetEvent::Reset(id, side) => self.on_reset(kernel, id, usize::from(side), &mut wakes),
+            NetEvent::Datagram(id) => self.on_datagram(kernel, id, &mut wakes),
         }
         wakes
     }
 
+    /// Puts what has happened to something that `side` sent into the fingerprint.
     fn mark(&mut self, kernel: &Kernel, kind: &'static str, id: ConnectionId, side: usize) {
-        self.arrivals += 1;
-        if let Some(connection) = self.get(id) {
+        if let Some(connection) = self.connections.get_mut(id) {
             let (from, to) = (connection.hosts[side], connection.hosts[1 - side]);
             kernel.mark(Mark::Delivery { kind, from, to, connection: id.index, payload: &[] });
         }
     }
 
-    fn on_syn(&mut self, kernel: &Kernel, id: ConnectionId, wakes: &mut Wakes) {
-        self.mark(kernel, "syn", id, 0);
-        let Some(connection) = self.get(id) else { return };
-        let ([client, server], port) = (connection.hosts, connection.addresses[1].port());
-        if !connection.ends[0].present {
-            connection.stage = Stage::Failed(io::ErrorKind::ConnectionAborted);
-            self.free_if_over(id);
-            return;
-        }
-        let back_ns = kernel.now_ns() + self.draw_latency(server, client);
-        match self.listeners.get_mut(&(server, port)).filter(|listener| listener.queue.len() < BACKLOG) {
-            Some(listener) => {
-                listener.queue.push_back(id);
-                wakes.add(listener.acceptor.take());
-                if let Some(connection) = self.get(id) {
-                    connection.ends[1].present = true;
-                    connection.pipes[1].last_arrival_ns = back_ns;
-                }
-                self.schedule(kernel, back_ns, NetEvent::SynAck(id));
-            }
-            None => self.schedule(kernel, back_ns, NetEvent::Refusal(id, io::ErrorKind::ConnectionRefused)),
-        }
-    }
-
-    fn on_syn_ack(&mut self, kernel: &Kernel, id: ConnectionId, wakes: &mut Wakes) {
-        self.mark(kernel, "syn-ack", id, 1);
-        let Some(connection) = self.get(id) else { return };
-        connection.stage = Stage::Established;
-        wakes.add(connection.connecting.take());
-        if !connection.ends[0].present {
-            connection.ends[0].failed = false;
-            self.reset(kernel, id, 0);
-        }
-    }
-
-    fn on_refusal(&mut self, kernel: &Kernel, id: ConnectionId, kind: io::ErrorKind, wakes: &mut Wakes) {
-        self.mark(kernel, "refusal", id, 1);
-        let Some(connection) = self.get(id) else { return };
-        connection.stage = Stage::Failed(kind);
-        wakes.add(connection.connecting.take());
-        self.free_if_over(id);
-    }
-
-    fn on_arrival(&mut self, kernel: &Kernel, id: ConnectionId, side: usize, wakes: &mut Wakes) {
+    /// As [`Network::mark`], for what has arrived.
+    fn arrived(&mut self, kernel: &Kernel, kind: &'static str, id: ConnectionId, side: usize) {
         self.arrivals += 1;
-        let Some(connection) = self.get(id) else { return };
-        let Some(segment) = connection.pipes[side].arrive() else { return };
-        let (from, to) = (connection.hosts[side], connection.hosts[1 - side]);
-        let payload: &[u8] = if let Segment::Data(bytes) = &segment { bytes } else { &[] };
-        kernel.mark(Mark::Delivery { kind: segment.kind(), from, to, connection: id.index, payload });
-        let receiver = 1 - side;
-        match segment {
-            Segment::Data(bytes) if connection.ends[receiver].present => {
-                connection.pipes[side].receive(bytes);
-                wakes.add(connection.pipes[side].reader.take());
-                return;
-            }
-            // Bytes for an end that is gone are answered by a reset (RFC 9293, 3.10.7.1).
-            Segment::Data(_) => self.reset(kernel, id, receiver),
-            Segment::Fin => {
-                connection.pipes[side].fin_received = true;
-                wakes.add(connection.pipes[side].reader.take());
-            }
-            Segment::Reset => connection.fail(receiver, wakes),
-        }
-        self.free_if_over(id);
-    }
-
-    /// All connections and listeners of a host die with its processes.
-    pub(super) fn crash(&mut self, kernel: &Kernel, host: HostId) {
-        let gone: Vec<u16> =
-            self.listeners.range((host, 0)..=(host, u16::MAX)).map(|((_, port), _)| *port).collect();
-        for port in gone {
-            self.listeners.remove(&(host, port));
-        }
-        for index in 0..self.connections.len() as u32 {
-            let connection = &self.connections[index as usize];
-            let id = ConnectionId { index, generation: connection.generation };
-            let sides = [0, 1].map(|side| connection.hosts[side] == host && connection.ends[side].present);
-            for side in [0, 1] {
-                if sides[side] {
-                    self.reset(kernel, id, side);
-                }
-            }
-        }
+        self.mark(kernel, kind, id, side);
     }
 
     /// Forgets everything; returns the wakers to be dropped.
     pub(super) fn clear(&mut self) -> Vec<Waker> {
         let acceptors = self.listeners.values_mut().filter_map(|listener| listener.acceptor.take());
-        let wakers: Vec<Waker> = acceptors.collect();
-        let connections = std::mem::take(&mut self.connections);
+        let mut wakers: Vec<Waker> = acceptors.collect();
         self.listeners.clear();
-        wakers.into_iter().chain(connections.into_iter().flat_map(|mut c| c.take_wakers())).collect()
+        self.held.clear();
+        wakers
+            .extend(self.connections.take_all().into_iter().flat_map(|connection| connection.take_wakers()));
+        wakers.extend(self.sockets.clear());
+        wakers
     }
 }

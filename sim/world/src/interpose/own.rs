@@ -1,18 +1,15 @@
 //! Overrides of the C library's `clock_gettime` and `getrandom`, for simulation threads only.
 //!
-//! The standard library and third-party crates read the clock and seed their hash maps behind our back. A symbol
-//! defined in the executable takes precedence over the one in libc, so both functions are defined here; on a thread
-//! that runs no simulation they call the originals (found with `dlsym(RTLD_NEXT)`).
-//!
 //! The state is one `const` thread-local without a destructor: these functions are called at any moment of a
 //! thread's life, also before and after ordinary thread-locals exist.
 #![allow(unsafe_code)]
 
 use std::cell::Cell;
-use std::ffi::CStr;
-use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::atomic::AtomicPtr;
 
 use libc::{c_int, c_uint, c_void, clockid_t, size_t, ssize_t, timespec};
+
+use super::original::original;
 
 /// What `CLOCK_REALTIME` shows at the start of every simulation: 2026-01-01T00:00:00Z, in seconds since 1970.
 pub(crate) const EPOCH_S: u64 = 1_767_225_600;
@@ -21,30 +18,75 @@ const MONOTONIC_START_S: u64 = 1_000_000;
 
 #[derive(Clone, Copy)]
 struct Simulated {
+    /// True simulated time since the start.
     now_ns: u64,
+    /// What the current host's monotonic clock shows, from [`MONOTONIC_START_S`] on.
+    monotonic_ns: u64,
+    /// What its wall clock shows, from [`EPOCH_S`] on.
+    wall_ns: i64,
     entropy: u64,
+    /// Does entropy pass through the recorder?
+    taped: bool,
 }
 
 thread_local! {
     static SIMULATED: Cell<Option<Simulated>> = const { Cell::new(None) };
 }
 
+/// Runs `f` with a simulated clock, starting at zero, and simulated randomness, from `seed`, for this thread's rest.
+pub(crate) fn simulated<R>(seed: u64, f: impl FnOnce() -> R) -> R {
+    enter(seed);
+    f()
+}
+
 /// Makes the clock and the randomness of this thread simulated, starting at zero with entropy from `seed`.
-pub(crate) fn enter(seed: u64) {
-    SIMULATED.set(Some(Simulated { now_ns: 0, entropy: seed }));
+fn enter(seed: u64) {
+    let clocks = Simulated { now_ns: 0, monotonic_ns: 0, wall_ns: 0, entropy: seed, taped: false };
+    SIMULATED.set(Some(clocks));
+}
+
+/// Does this thread run a simulation?
+pub(crate) fn is_simulated() -> bool {
+    SIMULATED.get().is_some()
+}
+
+/// From now on entropy passes through the recorder of this thread.
+pub(crate) fn tape_entropy() {
+    if let Some(simulated) = SIMULATED.get() {
+        SIMULATED.set(Some(Simulated { taped: true, ..simulated }));
+    }
+}
+
+/// True simulated time on this thread; zero where there is none.
+pub(crate) fn now_ns() -> u64 {
+    SIMULATED.get().map_or(0, |simulated| simulated.now_ns)
 }
 
 /// Gives this thread the machine's clock and randomness back.
 #[cfg(test)]
-pub(crate) fn leave() {
+fn leave() {
     SIMULATED.set(None);
 }
 
-/// Moves the simulated clock of this thread.
+/// Moves the simulated time of this thread; the clocks show it undisturbed.
 pub(crate) fn set_now(now_ns: u64) {
     if let Some(simulated) = SIMULATED.get() {
-        SIMULATED.set(Some(Simulated { now_ns, ..simulated }));
+        let wall_ns = i64::try_from(now_ns).unwrap_or(i64::MAX);
+        SIMULATED.set(Some(Simulated { now_ns, monotonic_ns: now_ns, wall_ns, ..simulated }));
     }
+}
+
+/// Shows other readings than the true time: those of the host whose code runs next.
+pub(crate) fn show_clocks(monotonic_ns: u64, wall_ns: i64) {
+    if let Some(simulated) = SIMULATED.get() {
+        SIMULATED.set(Some(Simulated { monotonic_ns, wall_ns, ..simulated }));
+    }
+}
+
+/// The wall clock of the host whose code runs, which shows `wall_ns` since its start.
+#[expect(clippy::disallowed_methods, reason = "simulated on simulation threads")]
+pub(crate) fn wall(_wall_ns: impl FnOnce() -> i64) -> std::time::SystemTime {
+    std::time::SystemTime::now()
 }
 
 /// Is the override what the standard library really calls in this executable?
@@ -59,18 +101,6 @@ fn ns(ns: u64) -> std::time::Duration {
     std::time::Duration::from_nanos(ns)
 }
 
-/// The next symbol of this name after ours: the C library's.
-fn original(cache: &AtomicPtr<c_void>, name: &CStr) -> *mut c_void {
-    let cached = cache.load(Ordering::Relaxed);
-    if !cached.is_null() {
-        return cached;
-    }
-    // SAFETY: `name` is a valid C string; RTLD_NEXT is always a valid handle.
-    let found = unsafe { libc::dlsym(libc::RTLD_NEXT, name.as_ptr()) };
-    cache.store(found, Ordering::Relaxed);
-    found
-}
-
 /// `clock_gettime(2)`: simulated on a simulation thread.
 ///
 /// # Safety
@@ -79,14 +109,17 @@ fn original(cache: &AtomicPtr<c_void>, name: &CStr) -> *mut c_void {
 pub(crate) unsafe extern "C" fn clock_gettime(clock: clockid_t, time: *mut timespec) -> c_int {
     static ORIGINAL: AtomicPtr<c_void> = AtomicPtr::new(std::ptr::null_mut());
     if let Some(simulated) = SIMULATED.get() {
-        let start_s = match clock {
-            libc::CLOCK_REALTIME | libc::CLOCK_REALTIME_COARSE => EPOCH_S,
-            _ => MONOTONIC_START_S,
+        const SECOND_NS: i64 = 1_000_000_000;
+        let (start_s, ns) = match clock {
+            libc::CLOCK_REALTIME | libc::CLOCK_REALTIME_COARSE | libc::CLOCK_TAI => {
+                (EPOCH_S, simulated.wall_ns)
+            }
+            _ => (MONOTONIC_START_S, i64::try_from(simulated.monotonic_ns).unwrap_or(i64::MAX)),
         };
         // SAFETY: the caller passes a writable timespec.
         unsafe {
-            (*time).tv_sec = (start_s + simulated.now_ns / 1_000_000_000) as libc::time_t;
-            (*time).tv_nsec = (simulated.now_ns % 1_000_000_000) as libc::c_long;
+            (*time).tv_sec = (start_s as i64 + ns.div_euclid(SECOND_NS)) as libc::time_t;
+            (*time).tv_nsec = ns.rem_euclid(SECOND_NS) as libc::c_long;
         }
         return 0;
     }
@@ -113,7 +146,9 @@ pub(crate) unsafe extern "C" fn getrandom(buffer: *mut c_void, length: size_t, f
             // SAFETY: the caller passes `length` writable bytes.
             let bytes = unsafe { std::slice::from_raw_parts_mut(buffer.cast::<u8>(), length) };
             for chunk in bytes.chunks_mut(8) {
-                chunk.copy_from_slice(&split_mix(&mut simulated.entropy).to_le_bytes()[..chunk.len()]);
+                let drawn = split_mix(&mut simulated.entropy);
+                let taken = if simulated.taped { crate::choice::entropy(drawn) } else { drawn };
+                chunk.copy_from_slice(&taken.to_le_bytes()[..chunk.len()]);
             }
         }
         SIMULATED.set(Some(simulated));
