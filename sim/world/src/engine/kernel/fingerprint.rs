@@ -62,6 +62,7 @@ impl Fingerprint {
             }
             Mark::Timer { number } => (2, number, 0, &[]),
             Mark::Delivery { kind, from, to, connection, payload } => {
+                self.hash.update(kind.as_bytes());
                 let hosts = u64::from(from.0) << 32 | u64::from(to.0);
                 (3 + kind.len() as u8, hosts, connection, payload)
             }
