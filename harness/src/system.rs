@@ -48,8 +48,9 @@ pub trait Production: Send + Sync {
     /// Is there nothing left to do for the system? Asked every second once the load is over and faults are healed.
     fn at_rest(&self) -> bool;
 
-    /// What operators do when the system has come to rest, or has failed to: replay dead letters, for example.
-    fn wind_up(&self) -> BoxFuture<()>;
+    /// What operators do when the system has come to rest, or has failed to: replay dead letters, for example. Was
+    /// there anything to do? Then they look again once it has come to rest after that, a few times at most.
+    fn wind_up(&self) -> BoxFuture<bool>;
 
     /// Checks what can only be checked at the end, and gives all results.
     fn conclude(&mut self) -> Conclusion;

@@ -9,6 +9,7 @@ use record::history::{History, Outcome};
 use record::mutant::Mutant;
 use record::result::Verdict;
 use scenarios::{Scenario, Size, SystemVocabulary, Vocabulary};
+use world::engines::EngineKind;
 use world::host::{self, Host};
 use world::sim::{self, Progress};
 
@@ -76,8 +77,8 @@ impl Production for Staged {
         true
     }
 
-    fn wind_up(&self) -> BoxFuture<()> {
-        Box::pin(async {})
+    fn wind_up(&self) -> BoxFuture<bool> {
+        Box::pin(async { false })
     }
 
     fn conclude(&mut self) -> Conclusion {
@@ -94,7 +95,8 @@ fn play(stuck: bool, customers: u32) -> Result<Played, rehearsal::Error> {
     let vocabulary = Vocabulary { systems: vec![system.vocabulary()] };
     let scenario =
         scenarios::parse("counter.toml", &text, &vocabulary, Size::Full, &[]).expect("a right scenario");
-    let request = Request { scenario, seed: 1, mutants: BTreeSet::new(), trace: 0..0 };
+    let engine = EngineKind::Kernel;
+    let request = Request { scenario, engine, seed: 1, mutants: BTreeSet::new(), trace: 0..0 };
     rehearsal::play(&system, &request, Progress::default())
 }
 

@@ -87,7 +87,8 @@ pub(crate) fn violated() -> Run {
         vec![recovery(0, Some(1.5), 0.0, 0), Recovery { detected_s: None, ..recovery(1, None, 3.25, 7) }];
     run.result.faults.push(fault("partition", 40.0, 45.5, &["order-1", "order-2"]));
     run.result.faults.push(fault("reset-connections", 50.0, 50.0, &["redis-1"]));
-    let places = [("order.abandoned", 3), ("peers.next-asked", 0), ("redis.failover", 0), ("redis.reset", 17)];
+    let places =
+        [("order.abandoned", 3), ("peers.next-asked", 0), ("redis.failover", 0), ("redis.reset", 17)];
     let more = [("seat.expired", 0), ("seat.freed-twice", 0)];
     let coverage = |(name, hits): (&str, u64)| Coverage { name: name.to_owned(), hits };
     run.result.coverage = places.into_iter().chain(more).map(coverage).collect();

@@ -236,6 +236,8 @@ fn books_and_callbacks_survive_a_crash() {
         host.boot();
         sleep(Duration::from_secs(5)).await;
         assert_eq!(told.lock().expect("a lock").len(), 1);
+        // Who still has a connection from before the crash learns of that by a reset.
+        pay(&client, &id, "anna").await.expect_err("the bank has forgotten the connection");
         assert_eq!(pay(&client, &id, "anna").await.expect("a repetition").state, State::Captured);
     });
 }

@@ -149,7 +149,7 @@ impl Production for Sale {
     }
 
     /// An operator replays the dead letters.
-    fn wind_up(&self) -> BoxFuture<()> {
+    fn wind_up(&self) -> BoxFuture<bool> {
         let letters = self.monitor.dead_letters();
         let topology = self.config.topology.clone();
         Box::pin(async move {
@@ -162,6 +162,7 @@ impl Production for Sale {
                     }
                 }
             }
+            letters > 0
         })
     }
 

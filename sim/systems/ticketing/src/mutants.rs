@@ -23,7 +23,7 @@ pub const MUTANTS: &[Mutant] = &[
     ),
     mutant(
         "ticketing.release-not-idempotent",
-        INVENTORY_CRASH,
+        PAYMENT_TROUBLE,
         "Stock is released without looking at whether it was released before: a repeated request returns it twice.",
     ),
     mutant(
