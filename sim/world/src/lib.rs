@@ -1,7 +1,7 @@
 //! The deterministic world: the only place that knows time, network, tasks, hosts and randomness.
 //!
 //! Code under rehearsal uses [`net`], [`time`], [`task`], [`rand`] and [`host`] where production code would use
-//! tokio's modules of the same names. [`sim::Simulation`] plays such code on a simulated clock and network: the same
+//! tokio's modules of the same names. [`sim::run`] plays such code on a simulated clock and network: the same
 //! seed always gives the same run, whatever the machine, the process or the build profile.
 //!
 //! | module | mirrors | what it gives |
@@ -16,14 +16,13 @@
 //! | [`limits`], [`memory`] | – | open files and memory run out as errors |
 //! | [`choice`] | – | recorded choices, to replay a run from |
 //! | [`marks`] | – | forced rare turns, coverage, what must always hold |
-//! | [`mutant`] | – | planted mistakes, switched on by name |
+//! | [`mod@mutant`] | – | planted mistakes, switched on by name |
 //! | [`sim`] | – | one simulation: seed in, outcome and fingerprint out |
-//!
 //! | [`engines`] | – | what carries all this: our kernel, turmoil, madsim or tokio, and how they differ |
 //!
 //! How it works inside: [`sim`] starts a thread; `interpose` makes the C library's clock and randomness
-//! deterministic on that thread; `engine/kernel` is the executor, the event queue and the network;
-//! `common` is what every engine needs.
+//! deterministic on that thread; `engine/kernel` is the executor, the event queue and the network of our own engine,
+//! `engine/foreign` what the others share; `common` is what every engine needs.
 
 pub mod choice;
 mod common;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use world::disk::File;
-use world::net::{TcpListener, TcpStream};
+use world::net::{TcpListener, TcpStream, UdpSocket};
 use world::sim::{self, Config};
 use world::{host, limits, memory, time};
 
@@ -25,21 +25,23 @@ where
 fn files_sockets_and_listeners_share_one_limit() {
     simulate(|| async {
         let here = host::current();
-        here.set_open_files_limit(Some(4));
+        here.set_open_files_limit(Some(5));
         let file = File::create("/file").await.expect("creates");
         let listener = TcpListener::bind("0.0.0.0:80").await.expect("binds");
         let client = TcpStream::connect("localhost:80").await.expect("connects");
         let (server, _) = listener.accept().await.expect("accepts");
-        assert_eq!(limits::open_files(here), 4);
+        let socket = UdpSocket::bind("0.0.0.0:53").await.expect("binds");
+        assert_eq!(limits::open_files(here), 5);
         let errors = [
             File::open("/file").await.expect_err("no file"),
             TcpListener::bind("0.0.0.0:81").await.expect_err("no listener"),
             TcpStream::connect("localhost:80").await.expect_err("no connection"),
+            UdpSocket::bind("0.0.0.0:54").await.expect_err("no socket"),
         ];
-        assert_eq!(errors.map(|error| error.raw_os_error()), [EMFILE; 3]);
+        assert_eq!(errors.map(|error| error.raw_os_error()), [EMFILE; 4]);
         drop(file);
         File::open("/file").await.expect("one is free");
-        drop((listener, client, server));
+        drop((listener, client, server, socket));
         assert_eq!(limits::open_files(here), 0);
     });
 }

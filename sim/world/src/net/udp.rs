@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use super::{resolve, split};
 use crate::common::{self, Common};
 use crate::engine;
+use crate::limits::{self, Descriptor};
 
 /// What names a port of a host: `"host:port"`, or a socket address.
 pub trait ToAddress {
@@ -50,7 +51,7 @@ impl<A: ToAddress + ?Sized> ToAddress for &A {
 /// length and 768 bytes) full is dropped, as is one that finds more than 1 MiB queued before a link. There is no
 /// broadcast and no multicast.
 #[derive(Debug)]
-pub struct UdpSocket(engine::net::UdpSocket);
+pub struct UdpSocket(engine::net::UdpSocket, #[expect(dead_code, reason = "held")] Descriptor);
 
 impl UdpSocket {
     /// Opens a socket on the current host. The host part may be `0.0.0.0`, `localhost` or the host's own name or
@@ -58,14 +59,15 @@ impl UdpSocket {
     ///
     /// # Errors
     /// `InvalidInput` for what is no address, `AddrInUse` for a taken port, `AddrNotAvailable` for another host's
-    /// address, `NotFound` for an unknown name.
+    /// address, `NotFound` for an unknown name, `EMFILE` at the limit of open files.
     pub async fn bind(address: &str) -> io::Result<UdpSocket> {
         let (host, port) = split(address)?;
         let here = common::with(Common::current_host);
         if host != "0.0.0.0" && resolve(host)? != here {
             return Err(io::ErrorKind::AddrNotAvailable.into());
         }
-        engine::net::UdpSocket::bind(port).await.map(UdpSocket)
+        let descriptor = limits::open()?;
+        Ok(UdpSocket(engine::net::UdpSocket::bind(port).await?, descriptor))
     }
 
     /// The address of this socket.
