@@ -1,25 +1,17 @@
 //! Clocks of hosts: drift, skew, jumps; and what goes by them.
 
-use std::future::Future;
+mod support;
+
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use world::host::{self, Host, Shift};
-use world::sim::{self, Config};
+use world::sim;
 use world::time::{self, Instant};
+
+use support::simulate;
 
 const EPOCH: Duration = Duration::from_secs(1_767_225_600);
 const SECOND: Duration = Duration::from_secs(1);
-
-fn simulate<F, Fut>(main: F) -> Fut::Output
-where
-    F: FnOnce() -> Fut + Send + 'static,
-    Fut: Future + Send + 'static,
-    Fut::Output: Send + 'static,
-{
-    let outcome = sim::run(Config::new(1), main);
-    assert!(outcome.panics.is_empty(), "{:?}", outcome.panics);
-    outcome.result.unwrap_or_else(|error| panic!("{error}"))
-}
 
 /// What the clocks show: `Instant`, std's `Instant`, both since the start, and the wall clock since [`EPOCH`].
 #[expect(clippy::disallowed_methods, reason = "third-party code reads the standard clocks")]

@@ -1,22 +1,16 @@
 //! Cores: work queues for them as the theory of queues says.
 
-use std::future::Future;
+mod support;
+
 use std::time::Duration;
 
 use world::host::Host;
-use world::sim::{self, Config};
+use world::sim;
 use world::{cpu, host, rand, task, time};
 
-const MS: Duration = Duration::from_millis(1);
+use support::simulate;
 
-fn simulate<F, Fut>(main: F) -> Fut::Output
-where
-    F: FnOnce() -> Fut + Send + 'static,
-    Fut: Future + Send + 'static,
-    Fut::Output: Send + 'static,
-{
-    sim::run(Config::new(1), main).result.unwrap_or_else(|error| panic!("{error}"))
-}
+const MS: Duration = Duration::from_millis(1);
 
 fn machine(cores: usize) -> Host {
     let machine = host::add("machine", || async {});

@@ -1,53 +1,22 @@
 //! The same seed gives the same run; another seed gives another.
 
-use std::collections::{BTreeSet, HashMap};
+mod support;
+
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, UNIX_EPOCH};
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use world::net::{TcpListener, TcpStream};
 use world::sim::{self, Config, Outcome};
 use world::{host, rand, task, time};
 
-/// A small busy world: servers echo, clients wait, draw, and iterate a hash map.
+use support::{busy_clients, echo, serve};
+
+/// A small busy world: a server echoes, clients wait, draw, and iterate a hash map.
 fn busy(seed: u64) -> Outcome<Vec<u64>> {
     sim::run(Config::new(seed), || async {
-        host::add("server", || async {
-            let listener = TcpListener::bind("0.0.0.0:80").await.expect("port 80 is free");
-            while let Ok((mut stream, _)) = listener.accept().await {
-                task::spawn(async move {
-                    let mut buffer = [0; 64];
-                    while let Ok(count @ 1..) = stream.read(&mut buffer).await {
-                        if stream.write_all(&buffer[..count]).await.is_err() {
-                            break;
-                        }
-                    }
-                });
-            }
-        });
-        let clients = host::add("clients", || async {});
-        let handles: Vec<_> = (0..20_u64).map(|number| clients.spawn(client(number))).collect();
-        let mut results = Vec::new();
-        for handle in handles {
-            results.push(handle.await.expect("clients do not panic"));
-        }
-        results
+        serve("server", echo);
+        busy_clients(20).await
     })
-}
-
-async fn client(number: u64) -> u64 {
-    time::sleep(Duration::from_micros(rand::range(0..5_000))).await;
-    let mut stream = TcpStream::connect("server:80").await.expect("the server is up");
-    let map: HashMap<u64, u64> = (0..50).map(|key| (key, rand::u64())).collect();
-    let mut sum = number;
-    for (position, (key, value)) in map.iter().enumerate() {
-        sum = sum.wrapping_mul(31).wrapping_add(*key ^ *value ^ position as u64);
-    }
-    for _ in 0..5 {
-        stream.write_all(&sum.to_le_bytes()).await.expect("the server reads");
-        sum = sum.wrapping_add(stream.read_u64_le().await.expect("the server answers"));
-    }
-    sum
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Files: their semantics, their errors, and the time that they take.
 
+mod support;
+
 use std::future::Future;
 use std::io::{ErrorKind, SeekFrom};
 use std::time::Duration;
@@ -11,6 +13,8 @@ use world::net::Latency;
 use world::sim::{self, Config, Outcome};
 use world::{task, time};
 
+use support::simulate;
+
 fn simulate_with<F, Fut>(seed: u64, main: F) -> Outcome<Fut::Output>
 where
     F: FnOnce() -> Fut + Send + 'static,
@@ -18,15 +22,6 @@ where
     Fut::Output: Send + 'static,
 {
     sim::run(Config::new(seed), main)
-}
-
-fn simulate<F, Fut>(main: F) -> Fut::Output
-where
-    F: FnOnce() -> Fut + Send + 'static,
-    Fut: Future + Send + 'static,
-    Fut::Output: Send + 'static,
-{
-    simulate_with(1, main).result.unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// Runs as a process of the host.

@@ -1,34 +1,26 @@
 //! Hosts that pause, die and come back.
 
-use std::future::{Future, pending};
+mod support;
+
+use std::future::pending;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use world::net::{TcpListener, TcpStream};
-use world::sim::{self, Config, Strategy};
+use world::sim;
 use world::task::JoinError;
 use world::time::Instant;
 use world::{host, task, time};
 
-const SECOND: Duration = Duration::from_secs(1);
+use support::under_every_strategy;
 
-fn simulate<F, Fut>(main: F)
-where
-    F: Fn() -> Fut + Send + Clone + 'static,
-    Fut: Future<Output = ()> + Send + 'static,
-{
-    for strategy in [Strategy::Fifo, Strategy::Random, Strategy::Pct { depth: 2, steps: 50 }] {
-        let outcome = sim::run(Config { strategy, ..Config::new(1) }, main.clone());
-        assert!(outcome.panics.is_empty(), "{:?}", outcome.panics);
-        outcome.result.unwrap_or_else(|error| panic!("{strategy:?}: {error}"));
-    }
-}
+const SECOND: Duration = Duration::from_secs(1);
 
 #[test]
 fn a_paused_host_does_nothing_and_its_timers_fire_late() {
-    simulate(|| async {
+    under_every_strategy(|| async {
         let host = host::add("host", || async {});
         let slept = host.spawn(async {
             time::sleep(SECOND).await;
@@ -62,7 +54,7 @@ fn a_paused_host_does_nothing_and_its_timers_fire_late() {
 
 #[test]
 fn the_network_stack_of_a_paused_host_accepts_bytes() {
-    simulate(|| async {
+    under_every_strategy(|| async {
         let read = Arc::new(Mutex::new(Vec::new()));
         let keep = Arc::clone(&read);
         let server = host::add("server", move || {
@@ -96,7 +88,7 @@ fn the_network_stack_of_a_paused_host_accepts_bytes() {
 #[test]
 fn a_host_can_die_while_it_is_paused() {
     for kill in [false, true] {
-        simulate(move || async move {
+        under_every_strategy(move || async move {
             let host = host::add("host", || async {});
             let stuck = host.spawn(pending::<()>());
             let ready = host.spawn(async {});
@@ -117,7 +109,7 @@ fn a_host_can_die_while_it_is_paused() {
 
 #[test]
 fn a_host_that_pauses_itself_stops_at_its_next_wait() {
-    simulate(|| async {
+    under_every_strategy(|| async {
         let host = host::add("host", || async {});
         let paused = host.spawn(async {
             host::current().pause();
@@ -133,7 +125,7 @@ fn a_host_that_pauses_itself_stops_at_its_next_wait() {
 
 #[test]
 fn what_does_not_apply_does_nothing() {
-    simulate(|| async {
+    under_every_strategy(|| async {
         let director = host::current();
         director.pause();
         director.kill();

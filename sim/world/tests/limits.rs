@@ -1,25 +1,18 @@
 //! Open files and memory run out as errors, and come back.
 
-use std::future::Future;
+mod support;
+
 use std::io::ErrorKind;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use world::disk::File;
 use world::net::{TcpListener, TcpStream, UdpSocket};
-use world::sim::{self, Config};
 use world::{host, limits, memory, time};
 
-const EMFILE: Option<i32> = Some(24);
+use support::simulate;
 
-fn simulate<F, Fut>(main: F) -> Fut::Output
-where
-    F: FnOnce() -> Fut + Send + 'static,
-    Fut: Future + Send + 'static,
-    Fut::Output: Send + 'static,
-{
-    sim::run(Config::new(1), main).result.unwrap_or_else(|error| panic!("{error}"))
-}
+const EMFILE: Option<i32> = Some(24);
 
 #[test]
 fn files_sockets_and_listeners_share_one_limit() {

@@ -1,5 +1,7 @@
 //! What tasks do wrong ends as a finding with its task and its time; the executor itself stays whole.
 
+mod support;
+
 use std::cell::RefCell;
 use std::future::{Future, pending, poll_fn};
 use std::net::SocketAddr;
@@ -12,24 +14,13 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{mpsc, oneshot};
 use world::host::{self, Host};
 use world::net::{TcpListener, TcpStream};
-use world::sim::{self, Config, Outcome, RunError, Strategy, WaitingTask, WaitsFor};
+use world::sim::{self, Config, Outcome, RunError, WaitingTask, WaitsFor};
 use world::task::{self, JoinError};
 use world::time;
 
-const SECOND: Duration = Duration::from_secs(1);
+use support::under_every_strategy;
 
-/// Runs `main` under every strategy; nothing may panic.
-fn simulate<F, Fut>(main: F)
-where
-    F: Fn() -> Fut + Send + Clone + 'static,
-    Fut: Future<Output = ()> + Send + 'static,
-{
-    for strategy in [Strategy::Fifo, Strategy::Random, Strategy::Pct { depth: 2, steps: 50 }] {
-        let outcome = sim::run(Config { strategy, ..Config::new(1) }, main.clone());
-        assert!(outcome.panics.is_empty(), "{:?}", outcome.panics);
-        outcome.result.unwrap_or_else(|error| panic!("{strategy:?}: {error}"));
-    }
-}
+const SECOND: Duration = Duration::from_secs(1);
 
 /// Calls a function when it is dropped.
 struct OnDrop<F: FnMut()>(F);
@@ -48,7 +39,7 @@ async fn idle_host(name: &str) -> Host {
 
 #[test]
 fn a_destructor_may_wake_spawn_abort_and_crash() {
-    simulate(|| async {
+    under_every_strategy(|| async {
         let host = idle_host("host").await;
         let woken = Arc::new(AtomicU32::new(0));
         let waker: Arc<Mutex<Option<Waker>>> = Arc::default();
@@ -82,7 +73,7 @@ fn a_destructor_may_wake_spawn_abort_and_crash() {
 
 #[test]
 fn a_kill_during_a_poll_and_spawns_during_the_kill() {
-    simulate(|| async {
+    under_every_strategy(|| async {
         let host = idle_host("host").await;
         let refused = Arc::new(AtomicU32::new(0));
         let guard = || {
@@ -114,7 +105,7 @@ fn a_kill_during_a_poll_and_spawns_during_the_kill() {
 
 #[test]
 fn a_slot_that_is_used_again_belongs_to_its_new_task() {
-    simulate(|| async {
+    under_every_strategy(|| async {
         let stale: Arc<Mutex<Vec<Waker>>> = Arc::default();
         for round in 0..50 {
             let keep = Arc::clone(&stale);

@@ -1,6 +1,8 @@
 //! Tasks, timers and hosts: the executor's own promises.
 
-use std::future::{Future, pending, poll_fn};
+mod support;
+
+use std::future::{pending, poll_fn};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Poll, Waker};
@@ -11,14 +13,7 @@ use world::task::JoinError;
 use world::time::Instant;
 use world::{host, task, time};
 
-fn simulate<F, Fut>(main: F) -> Fut::Output
-where
-    F: FnOnce() -> Fut + Send + 'static,
-    Fut: Future + Send + 'static,
-    Fut::Output: Send + 'static,
-{
-    sim::run(Config::new(1), main).result.unwrap_or_else(|error| panic!("{error}"))
-}
+use support::simulate;
 
 /// Counts how often it is dropped.
 struct Dropped(Arc<AtomicU32>);

@@ -62,6 +62,15 @@ fn resolve(host: &str) -> io::Result<HostId> {
     })
 }
 
+/// The port of an address to listen at, which must be the current host's own.
+fn own_port(address: &str) -> io::Result<u16> {
+    let (host, port) = split(address)?;
+    if host != "0.0.0.0" && resolve(host)? != common::with(Common::current_host) {
+        return Err(io::ErrorKind::AddrNotAvailable.into());
+    }
+    Ok(port)
+}
+
 /// An ordered stream of bytes between two hosts.
 ///
 /// Dropping it closes both halves: the peer reads to the end, or gets a reset if bytes were left unread here.
@@ -173,11 +182,7 @@ impl TcpListener {
     /// `InvalidInput` for what is no address, `AddrInUse` for a taken port, `AddrNotAvailable` for another host's
     /// address, `NotFound` for an unknown name, `EMFILE` at the limit of open files.
     pub async fn bind(address: &str) -> io::Result<TcpListener> {
-        let (host, port) = split(address)?;
-        let here = common::with(Common::current_host);
-        if host != "0.0.0.0" && resolve(host)? != here {
-            return Err(io::ErrorKind::AddrNotAvailable.into());
-        }
+        let port = own_port(address)?;
         let descriptor = limits::open()?;
         Ok(TcpListener(engine::net::TcpListener::bind(port).await?, descriptor))
     }

@@ -3,8 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 
-use super::{resolve, split};
-use crate::common::{self, Common};
+use super::{own_port, resolve, split};
 use crate::engine;
 use crate::limits::{self, Descriptor};
 
@@ -61,11 +60,7 @@ impl UdpSocket {
     /// `InvalidInput` for what is no address, `AddrInUse` for a taken port, `AddrNotAvailable` for another host's
     /// address, `NotFound` for an unknown name, `EMFILE` at the limit of open files.
     pub async fn bind(address: &str) -> io::Result<UdpSocket> {
-        let (host, port) = split(address)?;
-        let here = common::with(Common::current_host);
-        if host != "0.0.0.0" && resolve(host)? != here {
-            return Err(io::ErrorKind::AddrNotAvailable.into());
-        }
+        let port = own_port(address)?;
         let descriptor = limits::open()?;
         Ok(UdpSocket(engine::net::UdpSocket::bind(port).await?, descriptor))
     }

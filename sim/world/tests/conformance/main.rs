@@ -10,6 +10,8 @@ mod links;
 mod resources;
 mod runs;
 mod streams;
+#[path = "../support/mod.rs"]
+mod support;
 mod tasks;
 mod timing;
 

@@ -1,14 +1,12 @@
 //! Runs: seeds, randomness, verification.
 
-use std::collections::{BTreeSet, HashMap};
-use std::time::Duration;
+use std::collections::BTreeSet;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use world::engines::EngineKind;
-use world::net::TcpStream;
 use world::sim::{self, Config, Outcome, Strategy};
-use world::{host, rand, task, time};
+use world::{host, rand, task};
 
+use crate::support::busy_clients;
 use crate::{Check, Seen, echo, outcome, seen, serve, unsupported};
 
 pub(crate) const CHECKS: &[(&str, Check)] = &[
@@ -29,29 +27,8 @@ fn runs_conform() {
 fn busy(engine: EngineKind, seed: u64) -> Outcome<Vec<u64>> {
     sim::run(Config { engine, ..Config::new(seed) }, || async {
         serve("server", echo).await;
-        let clients = host::add("clients", || async {});
-        let handles: Vec<_> = (0..10_u64).map(|number| clients.spawn(client(number))).collect();
-        let mut results = Vec::new();
-        for handle in handles {
-            results.push(handle.await.expect("clients do not panic"));
-        }
-        results
+        busy_clients(10).await
     })
-}
-
-async fn client(number: u64) -> u64 {
-    time::sleep(Duration::from_micros(rand::range(0..5_000))).await;
-    let mut stream = TcpStream::connect("server:80").await.expect("the server is up");
-    let map: HashMap<u64, u64> = (0..50).map(|key| (key, rand::u64())).collect();
-    let mut sum = number;
-    for (position, (key, value)) in map.iter().enumerate() {
-        sum = sum.wrapping_mul(31).wrapping_add(*key ^ *value ^ position as u64);
-    }
-    for _ in 0..5 {
-        stream.write_all(&sum.to_le_bytes()).await.expect("the server reads");
-        sum = sum.wrapping_add(stream.read_u64_le().await.expect("the server answers"));
-    }
-    sum
 }
 
 fn same_run(engine: EngineKind) -> Seen {

@@ -1,14 +1,15 @@
-//! Stages shared by the tests of the network.
+//! Stages shared by the tests.
 
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use world::net::{Latency, TcpListener, TcpStream};
-use world::sim::{self, Config, Outcome};
-use world::{host, task};
+use world::sim::{self, Config, Outcome, Strategy};
+use world::{host, rand, task, time};
 
 pub(crate) const LATENCY: Duration = Duration::from_millis(1);
 
@@ -39,6 +40,45 @@ where
     Fut::Output: Send + 'static,
 {
     play(1, main).result.unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// Runs `main` under every strategy; nothing may panic.
+pub(crate) fn under_every_strategy<F, Fut>(main: F)
+where
+    F: Fn() -> Fut + Send + Clone + 'static,
+    Fut: Future<Output = ()> + Send + 'static,
+{
+    for strategy in [Strategy::Fifo, Strategy::Random, Strategy::Pct { depth: 2, steps: 50 }] {
+        let outcome = sim::run(Config { strategy, ..Config::new(1) }, main.clone());
+        assert!(outcome.panics.is_empty(), "{:?}", outcome.panics);
+        outcome.result.unwrap_or_else(|error| panic!("{strategy:?}: {error}"));
+    }
+}
+
+/// Starts clients of an echoing host `server` that wait, draw, iterate a hash map, and say what they made of it.
+pub(crate) async fn busy_clients(count: u64) -> Vec<u64> {
+    let clients = host::add("clients", || async {});
+    let handles: Vec<_> = (0..count).map(|number| clients.spawn(busy_client(number))).collect();
+    let mut results = Vec::new();
+    for handle in handles {
+        results.push(handle.await.expect("clients do not panic"));
+    }
+    results
+}
+
+async fn busy_client(number: u64) -> u64 {
+    time::sleep(Duration::from_micros(rand::range(0..5_000))).await;
+    let mut stream = TcpStream::connect("server:80").await.expect("the server is up");
+    let map: HashMap<u64, u64> = (0..50).map(|key| (key, rand::u64())).collect();
+    let mut sum = number;
+    for (position, (key, value)) in map.iter().enumerate() {
+        sum = sum.wrapping_mul(31).wrapping_add(*key ^ *value ^ position as u64);
+    }
+    for _ in 0..5 {
+        stream.write_all(&sum.to_le_bytes()).await.expect("the server reads");
+        sum = sum.wrapping_add(stream.read_u64_le().await.expect("the server answers"));
+    }
+    sum
 }
 
 /// Adds a host that accepts one connection after the other and hands each to `serve`.

@@ -29,9 +29,15 @@ pub(crate) enum Mark<'a> {
 /// Checkpoints are this many marks apart: a divergence is first narrowed to such a stretch, then played in detail.
 const CHECKPOINT_EVERY: u64 = 16_384;
 
+/// Bytes that are gathered before they are hashed: the hash takes many at once with far less effort.
+const GATHERED: usize = 4096;
+/// Longer texts are hashed where they stand.
+const SHORT: usize = 512;
+
 /// The hash and its checkpoints.
 pub(crate) struct Fingerprint {
     hash: Box<Xxh3>,
+    gathered: Vec<u8>,
     marks: u64,
     checkpoints: Vec<Checkpoint>,
     /// Marks to be written out as text.
@@ -43,6 +49,7 @@ impl Fingerprint {
     pub(crate) fn new(traced: Range<u64>) -> Fingerprint {
         Fingerprint {
             hash: Box::new(Xxh3::new()),
+            gathered: Vec::with_capacity(GATHERED),
             marks: 0,
             checkpoints: Vec::new(),
             traced,
@@ -62,13 +69,13 @@ impl Fingerprint {
             }
             Mark::Timer { number } => (2, number, 0, &[]),
             Mark::Delivery { kind, from, to, connection, payload } => {
-                self.hash.update(kind.as_bytes());
+                self.take_in(kind.as_bytes());
                 let hosts = u64::from(from.0) << 32 | u64::from(to.0);
                 (3 + kind.len() as u8, hosts, connection, payload)
             }
             Mark::Fault { kind, host } => (64 + kind.len() as u8, u64::from(host.0), 0, kind.as_bytes()),
             Mark::Note(note) => {
-                self.hash.update(note.kind.as_bytes());
+                self.take_in(note.kind.as_bytes());
                 (192 + note.kind.len() as u8, note.number, note.host.0, note.payload)
             }
             Mark::Setting { kind, host, value } => {
@@ -79,17 +86,32 @@ impl Fingerprint {
         fixed[16..20].copy_from_slice(&b.to_le_bytes());
         // Kind and payload length together delimit what follows.
         fixed[20..24].copy_from_slice(&((payload.len() as u32) << 8 | u32::from(kind)).to_le_bytes());
-        self.hash.update(&fixed);
-        if !payload.is_empty() {
-            self.hash.update(payload);
-        }
+        self.take_in(&fixed);
+        self.take_in(payload);
         self.marks += 1;
         if self.marks.is_multiple_of(CHECKPOINT_EVERY) {
             self.checkpoint(now_ns);
         }
     }
 
+    #[inline]
+    fn take_in(&mut self, bytes: &[u8]) {
+        if self.gathered.len() + bytes.len() > GATHERED || bytes.len() > SHORT {
+            self.hash_gathered();
+            if bytes.len() > SHORT {
+                return self.hash.update(bytes);
+            }
+        }
+        self.gathered.extend_from_slice(bytes);
+    }
+
+    fn hash_gathered(&mut self) {
+        self.hash.update(&self.gathered);
+        self.gathered.clear();
+    }
+
     fn checkpoint(&mut self, now_ns: u64) {
+        self.hash_gathered();
         self.checkpoints.push(Checkpoint {
             marks: self.marks,
             at_ns: now_ns,
