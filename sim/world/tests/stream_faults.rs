@@ -31,6 +31,8 @@ enum Fault {
     OneWay(bool, Impairment),
     BothWays(Impairment),
     Heal(usize),
+    Pause(bool),
+    Resume(bool),
     Kill(bool),
     Crash(bool),
     Boot(bool),
@@ -153,6 +155,8 @@ fn run(seed: u64, plans: [Plan; 2], faults: Vec<(Duration, Fault)>) -> (u128, [S
         let hosts = stage(plans, &notes);
         let ends = |side: bool| ([hosts[usize::from(side)]], [hosts[usize::from(!side)]]);
         let mut going_on = Vec::new();
+        // A server that stands still before it listens refuses.
+        time::sleep(Duration::from_micros(1)).await;
         for (after, fault) in faults {
             time::sleep(after).await;
             match fault {
@@ -167,6 +171,8 @@ fn run(seed: u64, plans: [Plan; 2], faults: Vec<(Duration, Fault)>) -> (u128, [S
                     going_on.swap_remove(number % going_on.len()).heal();
                 }
                 Fault::Heal(_) => {}
+                Fault::Pause(side) => hosts[usize::from(side)].pause(),
+                Fault::Resume(side) => hosts[usize::from(side)].resume(),
                 Fault::Kill(side) => hosts[usize::from(side)].kill(),
                 Fault::Crash(side) => hosts[usize::from(side)].crash(),
                 Fault::Boot(side) => hosts[usize::from(side)].boot(),
@@ -177,6 +183,7 @@ fn run(seed: u64, plans: [Plan; 2], faults: Vec<(Duration, Fault)>) -> (u128, [S
         }
         net::heal_all();
         for host in hosts {
+            host.resume();
             host.boot();
         }
         time::sleep(secs(3_000)).await;
@@ -235,6 +242,8 @@ fn gentle() -> impl Strategy<Value = Fault> {
         3 => (any::<bool>(), impairment()).prop_map(|(side, impairment)| Fault::OneWay(side, impairment)),
         2 => impairment().prop_map(Fault::BothWays),
         4 => any::<usize>().prop_map(Fault::Heal),
+        1 => any::<bool>().prop_map(Fault::Pause),
+        1 => any::<bool>().prop_map(Fault::Resume),
     ]
 }
 
@@ -269,9 +278,9 @@ fn plans() -> impl Strategy<Value = [Plan; 2]> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
-    /// Faults of links cost time only.
+    /// Faults of links, and processes that stand still, cost time only.
     #[test]
-    fn links_fail_and_nothing_is_lost(
+    fn links_fail_and_processes_stand_still_and_nothing_is_lost(
         seed: u64,
         plans in plans(),
         faults in vec((pause(), gentle()), 0..16),
