@@ -8,8 +8,8 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use crate::keyspace::Blob;
 
-pub use groups::{Consumer, Group, Pending};
 pub(crate) use groups::{Claim, ReadOutcome};
+pub use groups::{Consumer, Group, Pending};
 pub use log::Log;
 pub(crate) use log::{NextId, Trim, TrimTo};
 

@@ -108,9 +108,7 @@ pub(crate) fn check_subcommand(command: &Command, args: &Args<'_>) -> Outcome {
     let container = command.name;
     match subcommand(command, args) {
         None => Ok(()),
-        Some((given, None)) => {
-            Err(ReplyError::unknown_subcommand(given, &container.to_ascii_uppercase()))
-        }
+        Some((given, None)) => Err(ReplyError::unknown_subcommand(given, &container.to_ascii_uppercase())),
         Some((_, Some((_, arity)))) if arity_accepts(arity, args.len()) => Ok(()),
         Some((_, Some((name, _)))) => Err(ReplyError::wrong_arity(&format!("{container}|{name}"))),
     }
@@ -126,10 +124,7 @@ pub(crate) fn check_subcommand_of_script(command: &Command, args: &Args<'_>) -> 
 }
 
 /// The subcommand that a container command is called with, and its name and arity if it is known.
-fn subcommand<'a>(
-    command: &Command,
-    args: &Args<'a>,
-) -> Option<(&'a [u8], Option<(&'static str, i8)>)> {
+fn subcommand<'a>(command: &Command, args: &Args<'a>) -> Option<(&'a [u8], Option<(&'static str, i8)>)> {
     let (_, subcommands) = table::SUBCOMMANDS.iter().find(|(container, _)| *container == command.name)?;
     let given = *args.get(1)?;
     let known = subcommands.iter().find(|(name, _)| given.eq_ignore_ascii_case(name.as_bytes()));

@@ -77,7 +77,8 @@ fn edit_group<R>(
     name: &[u8],
     edit: impl FnOnce(&mut Group) -> R,
 ) -> Result<Option<R>, ReplyError> {
-    let result = c.db.keyspace.edit(key, |stream: &mut Stream| (stream.groups.get_mut(name).map(edit), false))?;
+    let result =
+        c.db.keyspace.edit(key, |stream: &mut Stream| (stream.groups.get_mut(name).map(edit), false))?;
     c.db.keyspace.note(key);
     Ok(result.flatten())
 }
@@ -128,7 +129,8 @@ pub(super) fn xgroup(c: &mut Context<'_>, a: &Args<'_>) -> Outcome {
     let (key, name) = (a[2], a[3]);
     let stream = c.db.keyspace.read::<Stream>(key)?.ok_or(NO_STREAM)?;
     if is(a[1], "DESTROY") {
-        let gone = c.db.keyspace.edit(key, |stream: &mut Stream| (stream.groups.remove(name).is_some(), false))?;
+        let gone =
+            c.db.keyspace.edit(key, |stream: &mut Stream| (stream.groups.remove(name).is_some(), false))?;
         c.db.keyspace.note(key);
         c.reply.integer(i64::from(gone == Some(true)));
         return Ok(());
@@ -197,7 +199,8 @@ pub(super) fn xack(c: &mut Context<'_>, a: &Args<'_>) -> Outcome {
         return Ok(());
     }
     let ids = stream_ids::parse_all(&a[3..])?;
-    let acknowledged = edit_group(c, a[1], a[2], |group| ids.iter().filter(|id| group.acknowledge(**id)).count())?;
+    let acknowledged =
+        edit_group(c, a[1], a[2], |group| ids.iter().filter(|id| group.acknowledge(**id)).count())?;
     c.reply.count(acknowledged.unwrap_or(0));
     Ok(())
 }
@@ -250,8 +253,7 @@ fn is_idle(idle: u64, least: i64) -> bool {
 
 fn pending_summary(c: &mut Context<'_>, a: &Args<'_>) -> Outcome {
     let stream = c.db.keyspace.read::<Stream>(a[1])?;
-    let group =
-        stream.and_then(|stream| stream.group(a[2])).ok_or_else(|| no_key_or_group(a[1], a[2]))?;
+    let group = stream.and_then(|stream| stream.group(a[2])).ok_or_else(|| no_key_or_group(a[1], a[2]))?;
     c.reply.array(4);
     c.reply.count(group.pending.len());
     let (Some((first, _)), Some((last, _))) =
@@ -352,7 +354,9 @@ pub(super) fn xclaim(c: &mut Context<'_>, a: &Args<'_>) -> Outcome {
         counts: !options.only_ids,
     };
     let claimed = c.db.keyspace.edit(a[1], |stream: &mut Stream| {
-        let (log, Some(group)) = (&stream.log, stream.groups.get_mut(a[2])) else { return (Vec::new(), false) };
+        let (log, Some(group)) = (&stream.log, stream.groups.get_mut(a[2])) else {
+            return (Vec::new(), false);
+        };
         group.last_id = group.last_id.max(options.last_id);
         let mut claimed = Vec::new();
         for id in ids {
@@ -435,9 +439,9 @@ pub(super) fn xautoclaim(c: &mut Context<'_>, a: &Args<'_>) -> Outcome {
     let options = SweepOptions::parse(a)?;
     check_type::<Stream>(&c.db.keyspace, a[1])?;
     let now_ms = c.db.now_ms();
-    let swept = c.db.keyspace.edit(a[1], |stream: &mut Stream| {
-        (sweep(stream, a[2], a[3], &options, now_ms), false)
-    })?;
+    let swept =
+        c.db.keyspace
+            .edit(a[1], |stream: &mut Stream| (sweep(stream, a[2], a[3], &options, now_ms), false))?;
     let swept = swept.flatten().ok_or_else(|| no_key_or_group(a[1], a[2]))?;
     c.db.keyspace.note(a[1]);
     c.reply.array(3);

@@ -131,7 +131,9 @@ mod tests {
         assert_eq!(parse(b" +05-007"), id(5, 7));
         assert_eq!(parse(b"1--01"), id(1, u64::MAX));
         assert_eq!(parse(b"5\0x"), id(5, 0));
-        for wrong in ["", "-", "+", "-1", "1-", "1--1", "1-2-3", "x", "18446744073709551616", "1-*", " ", "1 "] {
+        for wrong in
+            ["", "-", "+", "-1", "1-", "1--1", "1-2-3", "x", "18446744073709551616", "1-*", " ", "1 "]
+        {
             assert_eq!(parse(wrong.as_bytes()), Err(INVALID_ID), "{wrong:?}");
         }
         assert_eq!(parse_end(b"(5", End::Stop), id(5, u64::MAX - 1));

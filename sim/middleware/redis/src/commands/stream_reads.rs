@@ -99,7 +99,12 @@ impl<'a> Read<'a> {
     }
 
     /// Reads one of the streams; `None` if there is nothing to be read.
-    fn read(&self, c: &mut Context<'_>, key: &[u8], after: StreamId) -> Result<Option<ReadOutcome>, ReplyError> {
+    fn read(
+        &self,
+        c: &mut Context<'_>,
+        key: &[u8],
+        after: StreamId,
+    ) -> Result<Option<ReadOutcome>, ReplyError> {
         let Some(stream) = c.db.keyspace.read::<Stream>(key)? else { return Ok(None) };
         let top = stream.log.last_live_id();
         let Some((group, consumer)) = self.group else {

@@ -242,7 +242,9 @@ fn set_id(log: &mut Log, last_id: StreamId, entries_added: Option<u64>, max_dele
         return Err(fixed("ERR The ID specified in XSETID is smaller than the target stream top item"));
     }
     if !log.is_empty() && entries_added.is_some_and(|added| added < log.len() as u64) {
-        return Err(fixed("ERR The entries_added specified in XSETID is smaller than the target stream length"));
+        return Err(fixed(
+            "ERR The entries_added specified in XSETID is smaller than the target stream length",
+        ));
     }
     log.last_id = last_id;
     if let Some(added) = entries_added {

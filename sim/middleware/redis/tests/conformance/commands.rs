@@ -316,7 +316,8 @@ const SCRIPTS: &[&str] = &[
     "local a, b = ARGV[1], ARGV[2] return (a or 'none') .. (b or 'none')",
 ];
 
-const KEYS: &[&str] = &["s1", "s2", "n", "h1", "h2", "l1", "l2", "set1", "set2", "z1", "z2", "x1", "x2", "none"];
+const KEYS: &[&str] =
+    &["s1", "s2", "n", "h1", "h2", "l1", "l2", "set1", "set2", "z1", "z2", "x1", "x2", "none"];
 const MEMBERS: &[&str] = &["a", "b", "c", "dd", "10", "-3", ""];
 const VALUES: &[&str] = &[
     "v",
@@ -501,7 +502,8 @@ impl Draw {
                     }
                 }
                 literal => {
-                    let command = String::from_utf8_lossy(args.first().map_or(&[], Vec::as_slice)).into_owned();
+                    let command =
+                        String::from_utf8_lossy(args.first().map_or(&[], Vec::as_slice)).into_owned();
                     let drawn = streams::word(self, literal, &command);
                     args.push(drawn.unwrap_or_else(|| literal.as_bytes().to_vec()));
                 }

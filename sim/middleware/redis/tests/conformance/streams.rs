@@ -138,8 +138,23 @@ const STRANGE_IDS: &[&str] = &[
     "18446744073709551615-18446744073709551615",
 ];
 /// What replaces an argument at random: nothing that is an age of a few milliseconds.
-pub(crate) const SPOILERS: &[&str] =
-    &["x", "-5", "0", "", "3.14", "9223372036854775807", "-", "$", ">", "~", "=", "COUNT", "MAXLEN", "x1", "*"];
+pub(crate) const SPOILERS: &[&str] = &[
+    "x",
+    "-5",
+    "0",
+    "",
+    "3.14",
+    "9223372036854775807",
+    "-",
+    "$",
+    ">",
+    "~",
+    "=",
+    "COUNT",
+    "MAXLEN",
+    "x1",
+    "*",
+];
 
 /// The word of a template for streams, drawn.
 pub(crate) fn word(draw: &mut Draw, word: &str, command: &str) -> Option<Vec<u8>> {
