@@ -137,8 +137,8 @@ fn compare(seeds: std::ops::Range<u64>, resp3: bool, mostly_streams: bool) {
         let ours = serve(Server::new(Options::default())).await;
         let mut differences = Vec::new();
         for seed in seeds {
-            let mut draw = Draw::new(ChaCha8Rng::seed_from_u64(seed));
-            draw.mostly_streams = mostly_streams;
+            let random = ChaCha8Rng::seed_from_u64(seed);
+            let mut draw = if mostly_streams { Draw::mostly_streams(random) } else { Draw::new(random) };
             let mut pair = Pair::connect(ours, real.port, resp3).await;
             let mut log = String::new();
             for _ in 0..COMMANDS_PER_SEQUENCE {

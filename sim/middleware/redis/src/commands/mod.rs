@@ -123,8 +123,11 @@ pub(crate) fn check_subcommand_of_script(command: &Command, args: &Args<'_>) -> 
     }
 }
 
+/// The name of a subcommand, and its arity with the container included.
+type Subcommand = (&'static str, i8);
+
 /// The subcommand that a container command is called with, and its name and arity if it is known.
-fn subcommand<'a>(command: &Command, args: &Args<'a>) -> Option<(&'a [u8], Option<(&'static str, i8)>)> {
+fn subcommand<'a>(command: &Command, args: &Args<'a>) -> Option<(&'a [u8], Option<Subcommand>)> {
     let (_, subcommands) = table::SUBCOMMANDS.iter().find(|(container, _)| *container == command.name)?;
     let given = *args.get(1)?;
     let known = subcommands.iter().find(|(name, _)| given.eq_ignore_ascii_case(name.as_bytes()));

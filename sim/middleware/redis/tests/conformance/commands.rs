@@ -359,8 +359,8 @@ const GLOBS: &[&str] = &["*", "s*", "?1", "[ahs]*", "*[^1]", "\\*", "a", "**1"];
 /// The generator.
 pub(crate) struct Draw {
     pub(crate) random: ChaCha8Rng,
-    /// Draws mostly commands on streams.
-    pub(crate) mostly_streams: bool,
+    /// Draws mostly commands on streams, these templates first.
+    mostly_streams: Option<std::slice::Iter<'static, &'static str>>,
     /// The highest parts of ids that were drawn for entries of streams.
     pub(crate) top_ms: u64,
     pub(crate) top_seq: u64,
@@ -368,7 +368,12 @@ pub(crate) struct Draw {
 
 impl Draw {
     pub(crate) fn new(random: ChaCha8Rng) -> Self {
-        Self { random, mostly_streams: false, top_ms: 1, top_seq: 0 }
+        Self { random, mostly_streams: None, top_ms: 1, top_seq: 0 }
+    }
+
+    /// A generator of mostly commands on streams.
+    pub(crate) fn mostly_streams(random: ChaCha8Rng) -> Self {
+        Self { mostly_streams: Some(streams::START.iter()), ..Self::new(random) }
     }
 
     fn one(&mut self, choices: &[&str]) -> Vec<u8> {
@@ -382,7 +387,10 @@ impl Draw {
     }
 
     fn template(&mut self) -> &'static str {
-        let of_streams = self.random.random_bool(if self.mostly_streams { 0.85 } else { 0.1 });
+        if let Some(first) = self.mostly_streams.as_mut().and_then(Iterator::next) {
+            return first;
+        }
+        let of_streams = self.random.random_bool(if self.mostly_streams.is_some() { 0.9 } else { 0.1 });
         let templates = if of_streams { streams::TEMPLATES } else { TEMPLATES };
         templates[self.random.random_range(0..templates.len())]
     }
@@ -395,7 +403,7 @@ impl Draw {
             self.word(word, &mut args);
         }
         // Mostly the keys fit the command, so that something comes about.
-        if self.random.random_bool(0.8) {
+        if self.random.random_bool(if self.mostly_streams.is_some() { 0.97 } else { 0.8 }) {
             self.fit_keys(&words, &mut args);
         }
         // Without their large counts these choose at random, and a cursor that nobody gave means nothing.
@@ -428,7 +436,7 @@ impl Draw {
             }
             name if name.starts_with('h') => &["h1", "h2"],
             name if name.starts_with('z') => &["z1", "z2"],
-            name if name.starts_with('x') => &["x1", "x2"],
+            name if name.starts_with('x') => &["x1", "x1", "x1", "x2"],
             "lindex" | "linsert" | "llen" | "lmove" | "lpop" | "lpush" | "lpushx" | "lrange" | "lrem"
             | "lset" | "ltrim" | "rpop" | "rpoplpush" | "rpush" | "rpushx" => &["l1", "l2"],
             "sadd" | "scard" | "sdiff" | "sdiffstore" | "sinter" | "sintercard" | "sinterstore"
@@ -457,9 +465,12 @@ impl Draw {
             args.push(self.one(&choices));
             return;
         }
-        let times = if word.ends_with('+') { self.random.random_range(1..4) } else { 1 };
+        let (word, times) = match word.strip_suffix('+') {
+            Some(word) if !word.is_empty() => (word, self.random.random_range(1..4)),
+            _ => (word, 1),
+        };
         for _ in 0..times {
-            match word.trim_end_matches('+') {
+            match word {
                 "K" => args.push(self.one(KEYS)),
                 "V" => args.push(self.one(VALUES)),
                 "M" => args.push(self.one(MEMBERS)),

@@ -95,6 +95,18 @@ pub(crate) const TEMPLATES: &[&str] = &[
     "type K",
 ];
 
+/// What a sequence about streams starts with, so that there is something to be read.
+pub(crate) const START: &[&str] = &[
+    "xgroup CREATE x1 g1 0 MKSTREAM",
+    "xgroup CREATE x1 g2 $ ENTRIESREAD 0",
+    "xadd x1 NEW M V",
+    "xadd x1 NEW MV+",
+    "xgroup CREATE x2 g1 0 MKSTREAM",
+    "xreadgroup GROUP g1 alice COUNT 1 STREAMS x1 >",
+    "xadd x1 NEW M V",
+    "xreadgroup GROUP g1 bob COUNT 1 STREAMS x1 >",
+];
+
 const FILL: &str = "for i = 1, 130 do \
     redis.call('xadd', KEYS[1], ARGV[1] .. '-' .. i, 'f' .. i % ARGV[1] % 3, string.rep('v', i * ARGV[1] % 90)) \
     end return redis.call('xlen', KEYS[1])";
@@ -114,7 +126,7 @@ const CALLS: &[&str] = &[
     "return redis.call('xack', KEYS[1], 'g1', '3-0', '4-0', '5-1')",
 ];
 
-const GROUPS: &[&str] = &["g1", "g1", "g1", "g2", "none"];
+const GROUPS: &[&str] = &["g1", "g1", "g1", "g1", "g1", "g1", "g2", "g2", "none"];
 const CONSUMERS: &[&str] = &["alice", "bob", "alice", "bob", ""];
 /// Times that differ by far more than a test takes.
 const AGES: &[&str] = &["0", "0", "300000", "700000", "1000", "-1", "x", "9223372036854775807"];
@@ -183,12 +195,13 @@ pub(crate) fn word(draw: &mut Draw, word: &str, command: &str) -> Option<Vec<u8>
                 format!("{ms}-{}", draw.top_seq - back)
             }
         },
-        "END" => match draw.random.random_range(0..6) {
+        "END" => match draw.random.random_range(0..20) {
             0 => draw.text(STRANGE_IDS),
             1 => draw.text(&["-", "+", "(", "(-", "(0-0", "(18446744073709551615-18446744073709551615"]),
-            2 => format!("({}-{}", draw.top_ms, draw.random.random_range(0..=draw.top_seq)),
-            3 => format!("({}", draw.random.random_range(0..=draw.top_ms)),
-            4 => format!("{}-{}", draw.top_ms, draw.random.random_range(0..=draw.top_seq)),
+            2..6 => format!("({}-{}", draw.top_ms, draw.random.random_range(0..=draw.top_seq)),
+            6 => format!("({}", draw.random.random_range(0..=draw.top_ms)),
+            7..14 => format!("{}-{}", draw.top_ms, draw.random.random_range(0..=draw.top_seq)),
+            14..17 => draw.text(&["-", "+"]),
             _ => format!("{}", draw.random.random_range(0..=draw.top_ms)),
         },
         "GRP" => draw.text(GROUPS),
