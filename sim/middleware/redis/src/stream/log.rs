@@ -12,7 +12,8 @@ const EXHAUSTED: ReplyError =
     fixed("ERR The stream has exhausted the last possible ID, unable to add more items");
 const NOT_GREATER: ReplyError =
     fixed("ERR The ID specified in XADD is equal or smaller than the target stream top item");
-/// What Redis says when a millisecond has no number left, because it does not tell that from a size.
+/// What Redis says when a millisecond has no number left: it leaves `errno` as it was, and any other than `EDOM`
+/// stands for this text. Which one a real server happens to have cannot be known, so this is not compared.
 const TOO_LARGE: ReplyError = fixed("ERR Elements are too large to be stored");
 
 /// The id that an entry is to get.
