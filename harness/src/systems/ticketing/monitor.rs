@@ -41,6 +41,7 @@ fn stored(value: &Value) -> Stored<'_> {
         Value::SortedSet(set) => Stored::Members(set.len()),
         Value::List(list) => Stored::Members(list.len()),
         Value::Set(set) => Stored::Members(set.len()),
+        Value::Stream(stream) => Stored::Members(stream.log().len()),
         Value::String(_) => Stored::Members(1),
     }
 }

@@ -25,6 +25,10 @@ pub(crate) const INVALID_CURSOR: ReplyError = fixed("ERR invalid cursor");
 pub(crate) const STRING_TOO_LONG: ReplyError =
     fixed("ERR string exceeds maximum allowed size (proto-max-bulk-len)");
 
+pub(crate) const UNKNOWN_FROM_SCRIPT: ReplyError = fixed("ERR Unknown Redis command called from script");
+pub(crate) const WRONG_ARITY_FROM_SCRIPT: ReplyError =
+    fixed("ERR Wrong number of args calling Redis command from script");
+
 /// An error with a text that never varies.
 pub(crate) const fn fixed(text: &'static str) -> ReplyError {
     ReplyError(Cow::Borrowed(text))

@@ -11,6 +11,7 @@ use rustc_hash::FxBuildHasher;
 use crate::{
     error::{ReplyError, WRONG_TYPE},
     sorted_set::SortedSet,
+    stream::Stream,
 };
 
 /// Bytes that several owners share: keys, fields, members, elements.
@@ -23,7 +24,7 @@ pub type List = VecDeque<Blob>;
 /// A set: members in the order in which they came (a deletion moves the last member into the gap).
 pub type Set = IndexSet<Blob, FxBuildHasher>;
 
-/// A value. Aggregates are never empty: the key goes with the last element.
+/// A value. Aggregates are never empty, except streams: the key goes with the last element.
 #[derive(Debug, Clone)]
 pub enum Value {
     /// A string of bytes.
@@ -36,6 +37,8 @@ pub enum Value {
     Set(Set),
     /// A sorted set.
     SortedSet(SortedSet),
+    /// A stream.
+    Stream(Stream),
 }
 
 impl Value {
@@ -47,6 +50,7 @@ impl Value {
             Value::List(_) => "list",
             Value::Set(_) => "set",
             Value::SortedSet(_) => "zset",
+            Value::Stream(_) => "stream",
         }
     }
 
@@ -73,6 +77,11 @@ impl Value {
     /// The sorted set, if it is one.
     pub fn as_sorted_set(&self) -> Option<&SortedSet> {
         SortedSet::of(self)
+    }
+
+    /// The stream, if it is one.
+    pub fn as_stream(&self) -> Option<&Stream> {
+        Stream::of(self)
     }
 }
 
@@ -110,6 +119,7 @@ kind!(Hash, Hash, Hash::is_empty);
 kind!(List, List, List::is_empty);
 kind!(Set, Set, Set::is_empty);
 kind!(SortedSet, SortedSet, SortedSet::is_empty);
+kind!(Stream, Stream, |_| false);
 
 /// What becomes of a key's expiry when its value is replaced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -304,6 +314,15 @@ impl Keyspace {
             self.touch_blob(
                 self.entries.get_key_value(key).map_or_else(|| Blob::from(key), |(key, _)| key.clone()),
             );
+        }
+    }
+
+    /// Notes a change for the observer only: of what consumer groups do, Redis does not tell those who watch the key.
+    pub(crate) fn note(&mut self, key: &[u8]) {
+        if self.record_changes
+            && let Some((key, _)) = self.entries.get_key_value(key)
+        {
+            self.changed.insert(key.clone());
         }
     }
 

@@ -5,12 +5,12 @@
 //!
 //! - `server`: connections, active expiry, the [`Observer`] that invariants are checked through.
 //! - `session`: how requests become atomic units; what `MULTI` and `WATCH` keep per connection.
-//! - `keyspace`, `sorted_set`: the data.
+//! - `keyspace`, `sorted_set`, `stream`: the data.
 //! - `commands`: the table of commands, one file per data type.
 //! - `scripting`: Lua 5.1 in a sandbox.
 //!
-//! What it leaves out: persistence, replication, publish/subscribe, blocking commands, streams, bitmaps, HyperLogLog,
-//! geo commands, floating-point increments of strings and hashes, access control.
+//! What it leaves out: persistence, replication, publish/subscribe, blocking commands (`XREAD` and `XREADGROUP` refuse
+//! `BLOCK`), bitmaps, HyperLogLog, geo commands, floating-point increments of strings and hashes, access control.
 
 mod commands;
 mod error;
@@ -20,8 +20,10 @@ mod scripting;
 mod server;
 mod session;
 mod sorted_set;
+mod stream;
 
 pub use keyspace::{Blob, Hash, Keyspace, List, Set, Value};
 pub use scripting::Limits;
 pub use server::{Changes, Observer, Options, Server};
 pub use sorted_set::{ScoreBound, SortedSet};
+pub use stream::{Consumer, Fields, Group, Log, Pending, Stream, StreamId};

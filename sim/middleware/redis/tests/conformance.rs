@@ -10,6 +10,8 @@ use redis_middleware::{Options, Server};
 
 #[path = "conformance/commands.rs"]
 mod commands;
+#[path = "conformance/streams.rs"]
+mod streams;
 use commands::{Draw, Drawn};
 
 const COMMANDS_PER_SEQUENCE: usize = 40;
@@ -106,6 +108,9 @@ fn comparable(drawn: &Drawn, reply: Reply) -> Reply {
         ("time", Reply::Many(kind, Some(items))) => {
             Reply::Many(kind, Some(items.into_iter().map(|_| Reply::Closed).collect()))
         }
+        (name, reply) if name.starts_with('x') || name.starts_with("eval") => {
+            streams::without_clock(drawn, reply)
+        }
         (_, reply) => reply,
     }
 }
@@ -126,13 +131,14 @@ fn seeds(usual: std::ops::Range<u64>) -> std::ops::Range<u64> {
     })
 }
 
-fn compare(seeds: std::ops::Range<u64>, resp3: bool) {
+fn compare(seeds: std::ops::Range<u64>, resp3: bool, mostly_streams: bool) {
     block_on(async {
         let Some(real) = RealRedis::start().await else { return };
         let ours = serve(Server::new(Options::default())).await;
         let mut differences = Vec::new();
         for seed in seeds {
-            let mut draw = Draw::new(ChaCha8Rng::seed_from_u64(seed));
+            let random = ChaCha8Rng::seed_from_u64(seed);
+            let mut draw = if mostly_streams { Draw::mostly_streams(random) } else { Draw::new(random) };
             let mut pair = Pair::connect(ours, real.port, resp3).await;
             let mut log = String::new();
             for _ in 0..COMMANDS_PER_SEQUENCE {
@@ -157,10 +163,20 @@ fn compare(seeds: std::ops::Range<u64>, resp3: bool) {
 
 #[test]
 fn random_sequences_get_the_replies_of_redis_in_resp2() {
-    compare(seeds(0..1500), false);
+    compare(seeds(0..1500), false, false);
 }
 
 #[test]
 fn random_sequences_get_the_replies_of_redis_in_resp3() {
-    compare(seeds(1_000_000..1_000_750), true);
+    compare(seeds(1_000_000..1_000_750), true, false);
+}
+
+#[test]
+fn random_commands_on_streams_get_the_replies_of_redis_in_resp2() {
+    compare(seeds(2_000_000..2_001_000), false, true);
+}
+
+#[test]
+fn random_commands_on_streams_get_the_replies_of_redis_in_resp3() {
+    compare(seeds(3_000_000..3_000_500), true, true);
 }

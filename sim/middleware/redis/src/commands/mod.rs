@@ -11,6 +11,11 @@ mod server;
 mod sets;
 mod sorted_set_ranges;
 mod sorted_sets;
+mod stream_groups;
+mod stream_ids;
+mod stream_info;
+mod stream_reads;
+mod streams;
 mod strings;
 mod table;
 mod transactions;
@@ -18,7 +23,9 @@ mod transactions;
 use wire::redis::reply::Writer;
 
 use crate::{
-    error::{OUT_OF_RANGE_POSITIVE, Outcome, ReplyError, WRONG_TYPE},
+    error::{
+        OUT_OF_RANGE_POSITIVE, Outcome, ReplyError, UNKNOWN_FROM_SCRIPT, WRONG_ARITY_FROM_SCRIPT, WRONG_TYPE,
+    },
     keyspace::{Keyspace, Kind},
     number::parse_i64,
     session::Unit,
@@ -98,17 +105,33 @@ fn arity_accepts(arity: i8, arguments: usize) -> bool {
 /// Fails when a container command is called with a subcommand that it does not have, or with a wrong number of
 /// arguments for it.
 pub(crate) fn check_subcommand(command: &Command, args: &Args<'_>) -> Outcome {
-    let Some((container, subcommands)) =
-        table::SUBCOMMANDS.iter().find(|(container, _)| *container == command.name)
-    else {
-        return Ok(());
-    };
-    let Some(given) = args.get(1) else { return Ok(()) };
-    match subcommands.iter().find(|(name, _)| given.eq_ignore_ascii_case(name.as_bytes())) {
-        None => Err(ReplyError::unknown_subcommand(given, &container.to_ascii_uppercase())),
-        Some((_, arity)) if arity_accepts(*arity, args.len()) => Ok(()),
-        Some((name, _)) => Err(ReplyError::wrong_arity(&format!("{container}|{name}"))),
+    let container = command.name;
+    match subcommand(command, args) {
+        None => Ok(()),
+        Some((given, None)) => Err(ReplyError::unknown_subcommand(given, &container.to_ascii_uppercase())),
+        Some((_, Some((_, arity)))) if arity_accepts(arity, args.len()) => Ok(()),
+        Some((_, Some((name, _)))) => Err(ReplyError::wrong_arity(&format!("{container}|{name}"))),
     }
+}
+
+/// The same for a command that a script calls, with the errors that are for scripts.
+pub(crate) fn check_subcommand_of_script(command: &Command, args: &Args<'_>) -> Outcome {
+    match subcommand(command, args) {
+        Some((_, None)) => Err(UNKNOWN_FROM_SCRIPT),
+        Some((_, Some((_, arity)))) if !arity_accepts(arity, args.len()) => Err(WRONG_ARITY_FROM_SCRIPT),
+        _ => Ok(()),
+    }
+}
+
+/// The name of a subcommand, and its arity with the container included.
+type Subcommand = (&'static str, i8);
+
+/// The subcommand that a container command is called with, and its name and arity if it is known.
+fn subcommand<'a>(command: &Command, args: &Args<'a>) -> Option<(&'a [u8], Option<Subcommand>)> {
+    let (_, subcommands) = table::SUBCOMMANDS.iter().find(|(container, _)| *container == command.name)?;
+    let given = *args.get(1)?;
+    let known = subcommands.iter().find(|(name, _)| given.eq_ignore_ascii_case(name.as_bytes()));
+    Some((given, known.copied()))
 }
 
 /// Finds a command by its name in any case.

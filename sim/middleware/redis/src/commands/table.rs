@@ -2,7 +2,7 @@
 
 use super::{
     Command, Run, connection, hashes, keys, lists, scan, scripts, server, sets, sorted_set_ranges,
-    sorted_sets, strings, transactions,
+    sorted_sets, stream_groups, stream_info, stream_reads, streams, strings, transactions,
 };
 
 const fn data(
@@ -164,6 +164,21 @@ pub(crate) static TABLE: &[Command] = &[
     session("unwatch", 1, transactions::unwatch),
     session("wait", 3, server::wait),
     session("watch", -2, transactions::watch),
+    write("xack", -4, ONE, stream_groups::xack),
+    write("xadd", -5, ONE, streams::xadd),
+    write("xautoclaim", -6, ONE, stream_groups::xautoclaim),
+    write("xclaim", -6, ONE, stream_groups::xclaim),
+    write("xdel", -3, ONE, streams::xdel),
+    write("xgroup", -2, NONE, stream_groups::xgroup),
+    read("xinfo", -2, NONE, stream_info::xinfo),
+    read("xlen", 2, ONE, streams::xlen),
+    read("xpending", -3, ONE, stream_groups::xpending),
+    read("xrange", -4, ONE, streams::xrange),
+    read("xread", -4, NONE, stream_reads::xread),
+    write("xreadgroup", -7, NONE, stream_reads::xreadgroup),
+    read("xrevrange", -4, ONE, streams::xrevrange),
+    write("xsetid", -3, ONE, streams::xsetid),
+    write("xtrim", -4, ONE, streams::xtrim),
     write("zadd", -4, ONE, sorted_sets::zadd),
     read("zcard", 2, ONE, sorted_sets::zcard),
     read("zcount", 4, ONE, sorted_set_ranges::zcount),
@@ -194,4 +209,16 @@ pub(super) static SUBCOMMANDS: &[(&str, &[(&str, i8)])] = &[
     ("command", &[("count", 2), ("docs", -2), ("info", -2), ("list", -2)]),
     ("config", &[("get", -3), ("resetstat", 2), ("set", -4)]),
     ("script", &[("exists", -3), ("flush", -2), ("kill", 2), ("load", 3)]),
+    (
+        "xgroup",
+        &[
+            ("create", -5),
+            ("createconsumer", 5),
+            ("delconsumer", 5),
+            ("destroy", 4),
+            ("help", 2),
+            ("setid", -5),
+        ],
+    ),
+    ("xinfo", &[("consumers", 4), ("groups", 3), ("help", 2), ("stream", -3)]),
 ];

@@ -9,7 +9,7 @@ use wire::redis::reply::{Protocol, Writer};
 
 use crate::{
     commands::{self, Args, Context, Database, Run},
-    error::{Outcome, ReplyError, fixed},
+    error::{Outcome, ReplyError, UNKNOWN_FROM_SCRIPT, WRONG_ARITY_FROM_SCRIPT, fixed},
 };
 
 /// What a running script works on. The server's data is lent to it and taken back at its end.
@@ -25,13 +25,14 @@ impl Running {
     /// Runs a command for the script; its reply goes into the scratch.
     pub(super) fn execute(&mut self, args: &Args<'_>) -> Outcome {
         let name = args.first().copied().unwrap_or_default();
-        let command = commands::find(name).ok_or(fixed("ERR Unknown Redis command called from script"))?;
+        let command = commands::find(name).ok_or(UNKNOWN_FROM_SCRIPT)?;
         if !command.accepts(args.len()) {
-            return Err(fixed("ERR Wrong number of args calling Redis command from script"));
+            return Err(WRONG_ARITY_FROM_SCRIPT);
         }
         let Run::Data(run) = command.run else {
             return Err(fixed("ERR This Redis command is not allowed from script"));
         };
+        commands::check_subcommand_of_script(command, args)?;
         if self.read_only && command.writes {
             return Err(fixed("ERR Write commands are not allowed from read-only scripts."));
         }

@@ -5,6 +5,8 @@ use std::fmt;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
+use super::streams;
+
 /// A command that was drawn.
 #[derive(Debug, Clone)]
 pub(crate) struct Drawn {
@@ -102,7 +104,7 @@ const TEMPLATES: &[&str] = &[
     "sadd K M+",
     "sadd K M+",
     "scan 0 COUNT 1000",
-    "scan 0 MATCH G COUNT 1000 TYPE [string|hash|list|set|zset]",
+    "scan 0 MATCH G COUNT 1000 TYPE [string|hash|list|set|zset|stream]",
     "scard K",
     "sdiff K+",
     "sdiffstore K K+",
@@ -314,7 +316,8 @@ const SCRIPTS: &[&str] = &[
     "local a, b = ARGV[1], ARGV[2] return (a or 'none') .. (b or 'none')",
 ];
 
-const KEYS: &[&str] = &["s1", "s2", "n", "h1", "h2", "l1", "l2", "set1", "set2", "z1", "z2", "none"];
+const KEYS: &[&str] =
+    &["s1", "s2", "n", "h1", "h2", "l1", "l2", "set1", "set2", "z1", "z2", "x1", "x2", "none"];
 const MEMBERS: &[&str] = &["a", "b", "c", "dd", "10", "-3", ""];
 const VALUES: &[&str] = &[
     "v",
@@ -356,11 +359,21 @@ const GLOBS: &[&str] = &["*", "s*", "?1", "[ahs]*", "*[^1]", "\\*", "a", "**1"];
 /// The generator.
 pub(crate) struct Draw {
     pub(crate) random: ChaCha8Rng,
+    /// Draws mostly commands on streams, these templates first.
+    mostly_streams: Option<std::slice::Iter<'static, &'static str>>,
+    /// The highest parts of ids that were drawn for entries of streams.
+    pub(crate) top_ms: u64,
+    pub(crate) top_seq: u64,
 }
 
 impl Draw {
     pub(crate) fn new(random: ChaCha8Rng) -> Self {
-        Self { random }
+        Self { random, mostly_streams: None, top_ms: 1, top_seq: 0 }
+    }
+
+    /// A generator of mostly commands on streams.
+    pub(crate) fn mostly_streams(random: ChaCha8Rng) -> Self {
+        Self { mostly_streams: Some(streams::START.iter()), ..Self::new(random) }
     }
 
     fn one(&mut self, choices: &[&str]) -> Vec<u8> {
@@ -368,30 +381,44 @@ impl Draw {
         choices[index].as_bytes().to_vec()
     }
 
+    /// One of these texts.
+    pub(crate) fn text(&mut self, choices: &[&str]) -> String {
+        choices[self.random.random_range(0..choices.len())].to_owned()
+    }
+
+    fn template(&mut self) -> &'static str {
+        if let Some(first) = self.mostly_streams.as_mut().and_then(Iterator::next) {
+            return first;
+        }
+        let of_streams = self.random.random_bool(if self.mostly_streams.is_some() { 0.9 } else { 0.1 });
+        let templates = if of_streams { streams::TEMPLATES } else { TEMPLATES };
+        templates[self.random.random_range(0..templates.len())]
+    }
+
     /// The next command.
     pub(crate) fn command(&mut self) -> Drawn {
-        let index = self.random.random_range(0..TEMPLATES.len());
         let mut args = Vec::new();
-        let words: Vec<&str> = TEMPLATES[index].split(' ').collect();
+        let words: Vec<&str> = self.template().split(' ').collect();
         for word in &words {
             self.word(word, &mut args);
         }
         // Mostly the keys fit the command, so that something comes about.
-        if self.random.random_bool(0.8) {
+        if self.random.random_bool(if self.mostly_streams.is_some() { 0.97 } else { 0.8 }) {
             self.fit_keys(&words, &mut args);
         }
         // Without their large counts these choose at random, and a cursor that nobody gave means nothing.
         let chooses = matches!(words[0], "spop" | "srandmember" | "scan");
         if self.random.random_bool(0.04) && !chooses {
+            let spoilers = if words[0].starts_with('x') { streams::SPOILERS } else { VALUES };
             match self.random.random_range(0..3) {
                 0 if args.len() > 1 => {
                     args.pop();
                 }
-                1 => args.push(self.one(VALUES)),
+                1 => args.push(self.one(spoilers)),
                 _ => {
                     let at = self.random.random_range(0..args.len());
                     if at > 0 {
-                        args[at] = self.one(VALUES);
+                        args[at] = self.one(spoilers);
                     }
                 }
             }
@@ -409,6 +436,7 @@ impl Draw {
             }
             name if name.starts_with('h') => &["h1", "h2"],
             name if name.starts_with('z') => &["z1", "z2"],
+            name if name.starts_with('x') => &["x1", "x1", "x1", "x2"],
             "lindex" | "linsert" | "llen" | "lmove" | "lpop" | "lpush" | "lpushx" | "lrange" | "lrem"
             | "lset" | "ltrim" | "rpop" | "rpoplpush" | "rpush" | "rpushx" => &["l1", "l2"],
             "sadd" | "scard" | "sdiff" | "sdiffstore" | "sinter" | "sintercard" | "sinterstore"
@@ -437,9 +465,12 @@ impl Draw {
             args.push(self.one(&choices));
             return;
         }
-        let times = if word.ends_with('+') { self.random.random_range(1..4) } else { 1 };
+        let (word, times) = match word.strip_suffix('+') {
+            Some(word) if !word.is_empty() => (word, self.random.random_range(1..4)),
+            _ => (word, 1),
+        };
         for _ in 0..times {
-            match word.trim_end_matches('+') {
+            match word {
                 "K" => args.push(self.one(KEYS)),
                 "V" => args.push(self.one(VALUES)),
                 "M" => args.push(self.one(MEMBERS)),
@@ -481,7 +512,12 @@ impl Draw {
                         args.push(self.one(VALUES));
                     }
                 }
-                literal => args.push(literal.as_bytes().to_vec()),
+                literal => {
+                    let command =
+                        String::from_utf8_lossy(args.first().map_or(&[], Vec::as_slice)).into_owned();
+                    let drawn = streams::word(self, literal, &command);
+                    args.push(drawn.unwrap_or_else(|| literal.as_bytes().to_vec()));
+                }
             }
         }
     }
