@@ -145,7 +145,8 @@ fn limits_end_a_script_and_the_server_lives_on() {
         let last_is_error = matches!(&replies[1], Reply::Line(b'-', _)) || script.contains("__tostring");
         assert!(last_is_error, "{script}: {:?}", replies[1]);
         assert_eq!(replies[2].text(), "kept", "{script}");
-        assert!(started.elapsed().as_secs() < 5, "{script} took {:?}", started.elapsed());
+        // An end, not a speed: other processes may have most of the machine.
+        assert!(started.elapsed().as_secs() < 60, "{script} took {:?}", started.elapsed());
     }
 }
 
