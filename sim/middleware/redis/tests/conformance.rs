@@ -87,8 +87,9 @@ fn comparable(drawn: &Drawn, reply: Reply) -> Reply {
     };
     match (drawn.name().as_str(), reply) {
         ("hgetall", Reply::Many(kind, Some(items))) => sorted(kind, items, 2),
+        ("srandmember" | "hrandfield" | "zrandmember", reply) => chosen(drawn, reply),
         (
-            "hkeys" | "hvals" | "smembers" | "keys" | "sinter" | "sunion" | "sdiff" | "spop" | "srandmember",
+            "hkeys" | "hvals" | "smembers" | "keys" | "sinter" | "sunion" | "sdiff" | "spop",
             Reply::Many(kind, Some(items)),
         ) => sorted(kind, items, 1),
         (name @ ("scan" | "hscan" | "sscan" | "zscan"), Reply::Many(kind, Some(mut items))) => {
@@ -107,6 +108,26 @@ fn comparable(drawn: &Drawn, reply: Reply) -> Reply {
             Reply::Many(kind, Some(items.into_iter().map(|_| Reply::Closed).collect()))
         }
         (_, reply) => reply,
+    }
+}
+
+/// Elements chosen at random, if they are all; otherwise, how many.
+fn chosen(drawn: &Drawn, reply: Reply) -> Reply {
+    let takes_all = drawn.args.get(2).is_some_and(|count| count == b"1000");
+    match reply {
+        Reply::Many(kind, Some(items)) if takes_all => {
+            // In RESP2, a field and its value come in one row.
+            let pairs = drawn.args.len() > 3 && matches!(items.first(), Some(Reply::Bulk(..)));
+            let mut chunks: Vec<Vec<Reply>> =
+                items.chunks(if pairs { 2 } else { 1 }).map(<[Reply]>::to_vec).collect();
+            chunks.sort();
+            Reply::Many(kind, Some(chunks.concat()))
+        }
+        Reply::Many(kind, Some(items)) => {
+            Reply::Many(kind, Some(items.into_iter().map(|_| Reply::Closed).collect()))
+        }
+        Reply::Bulk(kind, Some(_)) => Reply::Bulk(kind, Some(vec![])),
+        other => other,
     }
 }
 

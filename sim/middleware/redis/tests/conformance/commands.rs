@@ -29,10 +29,92 @@ impl fmt::Display for Drawn {
 
 /// Templates of commands. Words in capitals are drawn: `K` a key, `V` a value, `M` a member or field, `I` an
 /// integer, `N` a small index, `C` a small count, `F` a score, `B` a bound of scores, `L` a bound of members,
-/// `X` seconds and `P` milliseconds until an expiry, `S` a script with its keys and arguments. `[a|b]?` is an
+/// `X` seconds and `P` milliseconds until an expiry, `S` a script with its keys and arguments. `O` is an offset of bits, `T` the type of
+/// a field of bits, `BO` an operation on one, `FL` a floating-point number of any size. `[a|b]?` is an
 /// option that may be left out, `[a|b]` a choice; `M+` and `FM+` stand for one to three. `Z` is a sorted set
 /// whose scores are all equal, the only kind whose ranges of members Redis defines.
 const TEMPLATES: &[&str] = &[
+    "bitcount K",
+    "bitcount K N N",
+    "bitcount K N N [BIT|BYTE|x]",
+    "bitcount K I I",
+    "bitfield K BO+",
+    "bitfield K BO+",
+    "bitfield K OVERFLOW [WRAP|SAT|FAIL] BO OVERFLOW [wrap|sat|fail|x] BO",
+    "bitfield_ro K GET T O",
+    "bitfield_ro K GET T O GET T O",
+    "bitfield_ro K BO",
+    "bitop [AND|OR|XOR|not] K K+",
+    "bitop NOT K K",
+    "bitop [AND|OR|XOR] K K K",
+    "bitpos K [0|1]",
+    "bitpos K [0|1|2] N",
+    "bitpos K [0|1] N N",
+    "bitpos K [0|1] N N [BIT|BYTE|x]",
+    "bitpos K [0|1] I I [BIT|BYTE]",
+    "copy K K",
+    "copy K K [REPLACE]? [DB]? [0|99|x|99999999999]?",
+    "copy K K REPLACE",
+    "getbit K O",
+    "hincrbyfloat K M FL",
+    "hincrbyfloat K M FL",
+    "hrandfield K 1000",
+    "hrandfield K 1000 [WITHVALUES]",
+    "hrandfield K C [WITHVALUES|x]?",
+    "hrandfield K I WITHVALUES",
+    "incrbyfloat K FL",
+    "incrbyfloat K FL",
+    "lmpop 1 K [LEFT|RIGHT|x]",
+    "lmpop 2 K K [LEFT|RIGHT] COUNT C",
+    "lmpop C K+ [left|right] [COUNT]? C",
+    "lcs K K",
+    "lcs K K [LEN|IDX|x]? [WITHMATCHLEN|LEN]? [MINMATCHLEN]? [1|2|x]?",
+    "lcs K K IDX",
+    "lcs K K IDX MINMATCHLEN C [WITHMATCHLEN]?",
+    "lpos K M",
+    "lpos K M [RANK|COUNT|MAXLEN] C",
+    "lpos K M RANK N COUNT C",
+    "lpos K M RANK N COUNT C MAXLEN C",
+    "lpos K M RANK I [COUNT]? C",
+    "rpush K M+ a b a",
+    "setbit K O [0|1]",
+    "setbit K O [0|1]",
+    "setbit K O V",
+    "srandmember K C",
+    "zdiff 2 K K [WITHSCORES]?",
+    "zdiff C K+ [WITHSCORES]?",
+    "zdiff 2 K K [AGGREGATE|WEIGHTS] SUM 1",
+    "zdiffstore K 2 K K",
+    "zdiffstore K C K+",
+    "zinter 2 K K [WITHSCORES]?",
+    "zinter 2 K K WEIGHTS F F AGGREGATE [SUM|MIN|MAX] WITHSCORES",
+    "zinter 3 K K K AGGREGATE [SUM|MIN|MAX|x] WITHSCORES",
+    "zinter 2 K K WEIGHTS F",
+    "zintercard 2 K K",
+    "zintercard 2 K K LIMIT C",
+    "zintercard C K+ [LIMIT|WITHSCORES]?",
+    "zinterstore K 2 K K AGGREGATE [SUM|MIN|MAX]",
+    "zinterstore K 2 K K WEIGHTS F F",
+    "zinterstore K C K+",
+    "zmpop 1 K [MIN|MAX|x]",
+    "zmpop 2 K K [MIN|MAX] COUNT C",
+    "zmpop C K+ [min|max] [COUNT]? C",
+    "zrandmember K 1000",
+    "zrandmember K 1000 [WITHSCORES]",
+    "zrandmember K C [WITHSCORES|x]?",
+    "zrangestore K K N N [REV]?",
+    "zrangestore K K B B BYSCORE [REV]? LIMIT N N",
+    "zrangestore K Z L L BYLEX [REV]?",
+    "zrangestore K K B B [BYSCORE|WITHSCORES]",
+    "zrangestore K K N N LIMIT N N",
+    "zunion 2 K K [WITHSCORES]?",
+    "zunion C K+ [WITHSCORES]?",
+    "zunion 2 K K WEIGHTS F F [AGGREGATE]? [SUM|MIN|MAX|x] WITHSCORES",
+    "zunion 3 K K K WEIGHTS F F F AGGREGATE [SUM|MIN|MAX] WITHSCORES",
+    "zunionstore K 2 K K",
+    "zunionstore K 2 K K WEIGHTS F F AGGREGATE [SUM|MIN|MAX]",
+    "zunionstore K C K+ [WITHSCORES]?",
+    "zunionstore K 2 set1 K",
     "append K V",
     "dbsize",
     "decr K",
@@ -349,6 +431,63 @@ const SCORES: &[&str] = &[
     "1e-5",
     "123456789012345680",
 ];
+const OFFSETS: &[&str] =
+    &["0", "1", "2", "7", "8", "13", "40", "63", "64", "100", "#0", "#1", "#3", "-1", "4294967296", "x"];
+const FIELDS: &[&str] = &[
+    "u1", "i1", "u2", "i3", "u4", "i5", "u8", "i8", "u16", "i33", "u63", "i64", "u64", "i65", "u0", "I8", "8",
+];
+const NUMBERS: &[&str] = &[
+    "0",
+    "1",
+    "-1",
+    "3",
+    "-5",
+    "100",
+    "-128",
+    "255",
+    "65536",
+    "-4294967297",
+    "9223372036854775807",
+    "-9223372036854775808",
+    "x",
+];
+const FLOATS: &[&str] = &[
+    "1",
+    "-1",
+    "0",
+    "-0",
+    "0.1",
+    "0.2",
+    "-0.30000000000000001",
+    "3.0e3",
+    "-2.5e-5",
+    "1e17",
+    "1e20",
+    "-123456789.987654321",
+    "18446744073709551615",
+    "0.00000000000000000499999",
+    "1e-30",
+    "1e300",
+    "1e4000",
+    "-1e4932",
+    "1e4932",
+    "1e5000",
+    "1e-5000",
+    "0x1p3",
+    "0x.8",
+    "-0xffffffffffffffffffp-9",
+    "inf",
+    "-infinity",
+    "nan",
+    " 1",
+    "1 ",
+    "1e",
+    ".5",
+    "5.",
+    ".",
+    "x",
+    "",
+];
 const BOUNDS: &[&str] = &["-inf", "+inf", "1", "(1", "2", "(2", "0.1", "(-inf", "(inf", "x", "", "("];
 const LEX: &[&str] = &["-", "+", "[a", "(a", "[b", "(c", "[", "(", "b"];
 const GLOBS: &[&str] = &["*", "s*", "?1", "[ahs]*", "*[^1]", "\\*", "a", "**1"];
@@ -380,8 +519,8 @@ impl Draw {
         if self.random.random_bool(0.8) {
             self.fit_keys(&words, &mut args);
         }
-        // Without their large counts these choose at random, and a cursor that nobody gave means nothing.
-        let chooses = matches!(words[0], "spop" | "srandmember" | "scan");
+        // Without its large count this chooses at random, and a cursor that nobody gave means nothing.
+        let chooses = matches!(words[0], "spop" | "scan");
         if self.random.random_bool(0.04) && !chooses {
             match self.random.random_range(0..3) {
                 0 if args.len() > 1 => {
@@ -404,25 +543,45 @@ impl Draw {
 
     fn fit_keys(&mut self, words: &[&str], args: &mut [Vec<u8>]) {
         let fitting: &[&str] = match words[0] {
-            "rename" | "renamenx" | "del" | "unlink" | "exists" | "touch" | "watch" | "eval" | "eval_ro" => {
+            "copy" | "rename" | "renamenx" | "del" | "unlink" | "exists" | "touch" | "watch" | "eval"
+            | "eval_ro" => {
                 return;
             }
             name if name.starts_with('h') => &["h1", "h2"],
+            name if ["zunion", "zinter", "zdiff"].iter().any(|prefix| name.starts_with(prefix)) => {
+                &["z1", "z2", "z1", "z2", "set1"]
+            }
             name if name.starts_with('z') => &["z1", "z2"],
-            "lindex" | "linsert" | "llen" | "lmove" | "lpop" | "lpush" | "lpushx" | "lrange" | "lrem"
-            | "lset" | "ltrim" | "rpop" | "rpoplpush" | "rpush" | "rpushx" => &["l1", "l2"],
+            "lindex" | "linsert" | "llen" | "lmove" | "lmpop" | "lpop" | "lpos" | "lpush" | "lpushx"
+            | "lrange" | "lrem" | "lset" | "ltrim" | "rpop" | "rpoplpush" | "rpush" | "rpushx" => {
+                &["l1", "l2"]
+            }
             "sadd" | "scard" | "sdiff" | "sdiffstore" | "sinter" | "sintercard" | "sinterstore"
             | "sismember" | "smembers" | "smismember" | "smove" | "spop" | "srandmember" | "srem"
             | "sscan" | "sunion" | "sunionstore" => &["set1", "set2"],
-            "append" | "get" | "getdel" | "getex" | "getrange" | "getset" | "mget" | "mset" | "msetnx"
-            | "psetex" | "set" | "setex" | "setnx" | "setrange" | "strlen" | "substr" => &["s1", "s2", "n"],
-            "incr" | "incrby" | "decr" | "decrby" => &["n"],
+            "append" | "bitcount" | "bitfield" | "bitfield_ro" | "bitop" | "bitpos" | "get" | "getbit"
+            | "getdel" | "getex" | "getrange" | "getset" | "lcs" | "mget" | "mset" | "msetnx" | "psetex"
+            | "set" | "setbit" | "setex" | "setnx" | "setrange" | "strlen" | "substr" => &["s1", "s2", "n"],
+            "incr" | "incrby" | "incrbyfloat" | "decr" | "decrby" => &["n"],
             _ => return,
         };
         for arg in args.iter_mut().skip(1) {
             if KEYS.iter().any(|key| key.as_bytes() == &**arg) {
                 *arg = self.one(fitting);
             }
+        }
+    }
+
+    fn field_operation(&mut self, args: &mut Vec<Vec<u8>>) {
+        let operation = self.one(&["GET", "SET", "SET", "INCRBY", "INCRBY", "incrby", "OVERFLOW"]);
+        if operation == b"OVERFLOW" {
+            args.extend([operation, self.one(&["WRAP", "SAT", "SAT", "FAIL", "FAIL"])]);
+            return;
+        }
+        let reads = operation == b"GET";
+        args.extend([operation, self.one(FIELDS), self.one(OFFSETS)]);
+        if !reads {
+            args.push(self.one(NUMBERS));
         }
     }
 
@@ -455,6 +614,10 @@ impl Draw {
                 "N" => args.push(self.random.random_range(-4..5).to_string().into_bytes()),
                 "C" => args.push(self.random.random_range(-1..5).to_string().into_bytes()),
                 "F" => args.push(self.one(SCORES)),
+                "FL" => args.push(self.one(FLOATS)),
+                "O" => args.push(self.one(OFFSETS)),
+                "T" => args.push(self.one(FIELDS)),
+                "BO" => self.field_operation(args),
                 "B" => args.push(self.one(BOUNDS)),
                 "L" => args.push(self.one(LEX)),
                 "G" => args.push(self.one(GLOBS)),
