@@ -134,7 +134,7 @@ fn split(text: &[u8], markers: [u8; 2], is_digit: fn(&u8) -> bool) -> Option<(Ve
     };
     let digits = [whole, fraction].concat();
     let is_number = !digits.is_empty() && digits.iter().all(is_digit);
-    is_number.then(|| (digits, fraction.len() as i64, exponent))
+    is_number.then_some((digits, fraction.len() as i64, exponent))
 }
 
 /// Reads the digits of an exponent with their sign; one that is beyond all numbers is cut.

@@ -120,6 +120,12 @@ impl Operation {
         match self.overflow {
             _ if (field.least()..=field.most()).contains(&exact) => Some(exact),
             Overflow::Wrap => Some(field.wrap(exact)),
+            // Redis takes the distance in 64 bits: what is too far below wraps around and is taken as too large.
+            Overflow::Saturate
+                if matches!(self.action, Action::Set(_)) && field.most() - exact > i128::from(i64::MAX) =>
+            {
+                Some(field.most())
+            }
             Overflow::Saturate => Some(exact.clamp(field.least(), field.most())),
             Overflow::Fail => None,
         }

@@ -189,6 +189,10 @@ fn members<'a>(
     let (min, max) = if options.reverse && options.by != By::Rank { (a[3], a[2]) } else { (a[2], a[3]) };
     let span = span(options.by, min, max)?;
     let Some(set) = keyspace.read::<SortedSet>(a[1])? else { return Ok(Vec::new()) };
+    if options.by == By::Rank {
+        // The one limit that is allowed here is none, and Redis does not look at its offset.
+        return Ok(select(set, span, options.reverse).collect());
+    }
     // As Redis does: a negative offset skips everything, a negative limit takes everything.
     let skip = usize::try_from(options.offset).unwrap_or(usize::MAX);
     let take = usize::try_from(options.limit).unwrap_or(usize::MAX);

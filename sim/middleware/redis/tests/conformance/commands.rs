@@ -232,6 +232,7 @@ const TEMPLATES: &[&str] = &[
     "zpopmin K C",
     "zrange K N N [WITHSCORES]?",
     "zrange K N N REV [WITHSCORES]?",
+    "zrange K N N LIMIT N [-1]",
     "zrange K B B BYSCORE [REV]? [WITHSCORES]?",
     "zrange K B B BYSCORE [REV]? LIMIT N N [WITHSCORES]?",
     "zrange Z L L BYLEX [REV]? LIMIT N N",
