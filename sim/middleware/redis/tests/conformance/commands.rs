@@ -573,6 +573,23 @@ impl Draw {
         }
     }
 
+    /// A number of any size, often with more digits than fit.
+    fn float(&mut self) -> Vec<u8> {
+        if self.random.random_bool(0.5) {
+            return self.one(FLOATS);
+        }
+        let digits = self.random.random_range(0..u64::MAX) >> self.random.random_range(0..60);
+        let sign = if self.random.random_bool(0.5) { "-" } else { "" };
+        let power = if self.random.random_bool(0.9) { 25 } else { 4945 };
+        let exponent = self.random.random_range(-power..power);
+        match self.random.random_range(0..3) {
+            0 => format!("{sign}{digits}"),
+            1 => format!("{sign}{}.{digits}", digits % 1000),
+            _ => format!("{sign}{digits}e{exponent}"),
+        }
+        .into_bytes()
+    }
+
     fn field_operation(&mut self, args: &mut Vec<Vec<u8>>) {
         let operation = self.one(&["GET", "SET", "SET", "INCRBY", "INCRBY", "incrby", "OVERFLOW"]);
         if operation == b"OVERFLOW" {
@@ -615,7 +632,7 @@ impl Draw {
                 "N" => args.push(self.random.random_range(-4..5).to_string().into_bytes()),
                 "C" => args.push(self.random.random_range(-1..5).to_string().into_bytes()),
                 "F" => args.push(self.one(SCORES)),
-                "FL" => args.push(self.one(FLOATS)),
+                "FL" => args.push(self.float()),
                 "O" => args.push(self.one(OFFSETS)),
                 "T" => args.push(self.one(FIELDS)),
                 "BO" => self.field_operation(args),
