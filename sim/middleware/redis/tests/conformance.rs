@@ -10,6 +10,8 @@ use redis_middleware::{Options, Server};
 
 #[path = "conformance/commands.rs"]
 mod commands;
+#[path = "conformance/values.rs"]
+mod values;
 use commands::{Draw, Drawn};
 
 const COMMANDS_PER_SEQUENCE: usize = 40;
