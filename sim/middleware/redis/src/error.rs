@@ -15,6 +15,9 @@ pub(crate) const NO_SUCH_KEY: ReplyError = fixed("ERR no such key");
 pub(crate) const INDEX_OUT_OF_RANGE: ReplyError = fixed("ERR index out of range");
 pub(crate) const OUT_OF_RANGE: ReplyError = fixed("ERR value is out of range");
 pub(crate) const OUT_OF_RANGE_POSITIVE: ReplyError = fixed("ERR value is out of range, must be positive");
+/// Where Redis has a C `int`.
+pub(crate) const INT_OUT_OF_RANGE: ReplyError =
+    fixed("ERR value is out of range, value must between -2147483648 and 2147483647");
 /// Where Redis needs to negate a count.
 pub(crate) const COUNT_OUT_OF_RANGE: ReplyError =
     fixed("ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807");

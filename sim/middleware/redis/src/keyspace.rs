@@ -230,6 +230,21 @@ impl Keyspace {
         Ok(result)
     }
 
+    /// Edits a value, an empty one if there is none, which stays even if `edit` says that nothing changed. (Then
+    /// nobody is told of it, as in Redis.)
+    pub(crate) fn edit_or_insert<T: Kind, R>(
+        &mut self,
+        key: &[u8],
+        edit: impl FnOnce(&mut T) -> (R, bool),
+    ) -> Result<R, ReplyError> {
+        if !self.entries.contains_key(key) {
+            let empty = Entry { value: T::default().wrap(), expires_ms: None };
+            self.entries.insert(Blob::from(key), empty);
+        }
+        // Only a missing key gives none.
+        self.edit(key, edit).and_then(|result| result.ok_or(WRONG_TYPE))
+    }
+
     /// Replaces a value of whatever type.
     pub(crate) fn set(&mut self, key: &[u8], value: Value, expiry: Expiry) {
         let index = match self.entries.get_full_mut(key) {

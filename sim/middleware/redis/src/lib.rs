@@ -6,14 +6,16 @@
 //! - `server`: connections, active expiry, the [`Observer`] that invariants are checked through.
 //! - `session`: how requests become atomic units; what `MULTI` and `WATCH` keep per connection.
 //! - `keyspace`, `sorted_set`, `stream`: the data.
+//! - `extended`: the arithmetic of floating-point increments, with 80 bits as on x86-64.
 //! - `commands`: the table of commands, one file per data type.
 //! - `scripting`: Lua 5.1 in a sandbox.
 //!
 //! What it leaves out: persistence, replication, publish/subscribe, blocking commands (`XREAD` and `XREADGROUP` refuse
-//! `BLOCK`), bitmaps, HyperLogLog, geo commands, floating-point increments of strings and hashes, access control.
+//! `BLOCK`), HyperLogLog, geo commands, `SORT`, access control, and `OBJECT` (values have no encodings here).
 
 mod commands;
 mod error;
+mod extended;
 mod keyspace;
 mod number;
 mod scripting;

@@ -9,6 +9,11 @@ pub(crate) fn integer(text: &[u8]) -> Result<i64, ReplyError> {
     parse_i64(text).ok_or(NOT_INTEGER)
 }
 
+/// Reads a whole number that is not negative.
+pub(crate) fn natural(text: &[u8]) -> Option<usize> {
+    parse_i64(text).and_then(|number| usize::try_from(number).ok())
+}
+
 /// A floating-point argument: what C's `strtod` reads completely, except a NaN and what over- or underflows.
 pub(crate) fn float(text: &[u8]) -> Result<f64, ReplyError> {
     parse_float(text).ok_or(NOT_FLOAT)

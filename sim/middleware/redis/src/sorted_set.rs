@@ -53,6 +53,16 @@ pub struct ScoreBound {
 /// Members with their scores, in order.
 type Ordered<'a> = btree_set::Range<'a, (Score, Blob)>;
 
+impl<'a> FromIterator<(&'a [u8], f64)> for SortedSet {
+    fn from_iter<I: IntoIterator<Item = (&'a [u8], f64)>>(members: I) -> Self {
+        let mut set = Self::default();
+        for (member, score) in members {
+            set.insert(member, score);
+        }
+        set
+    }
+}
+
 impl SortedSet {
     /// Number of members.
     pub fn len(&self) -> usize {

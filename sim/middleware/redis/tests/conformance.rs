@@ -12,6 +12,8 @@ use redis_middleware::{Options, Server};
 mod commands;
 #[path = "conformance/streams.rs"]
 mod streams;
+#[path = "conformance/values.rs"]
+mod values;
 use commands::{Draw, Drawn};
 
 const COMMANDS_PER_SEQUENCE: usize = 40;
@@ -89,8 +91,9 @@ fn comparable(drawn: &Drawn, reply: Reply) -> Reply {
     };
     match (drawn.name().as_str(), reply) {
         ("hgetall", Reply::Many(kind, Some(items))) => sorted(kind, items, 2),
+        ("srandmember" | "hrandfield" | "zrandmember", reply) => chosen(drawn, reply),
         (
-            "hkeys" | "hvals" | "smembers" | "keys" | "sinter" | "sunion" | "sdiff" | "spop" | "srandmember",
+            "hkeys" | "hvals" | "smembers" | "keys" | "sinter" | "sunion" | "sdiff" | "spop",
             Reply::Many(kind, Some(items)),
         ) => sorted(kind, items, 1),
         (name @ ("scan" | "hscan" | "sscan" | "zscan"), Reply::Many(kind, Some(mut items))) => {
@@ -112,6 +115,26 @@ fn comparable(drawn: &Drawn, reply: Reply) -> Reply {
             streams::without_clock(drawn, reply)
         }
         (_, reply) => reply,
+    }
+}
+
+/// Elements chosen at random, if they are all; otherwise, how many.
+fn chosen(drawn: &Drawn, reply: Reply) -> Reply {
+    let takes_all = drawn.args.get(2).is_some_and(|count| count == b"1000");
+    match reply {
+        Reply::Many(kind, Some(items)) if takes_all => {
+            // In RESP2, a field and its value come in one row.
+            let pairs = drawn.args.len() > 3 && matches!(items.first(), Some(Reply::Bulk(..)));
+            let mut chunks: Vec<Vec<Reply>> =
+                items.chunks(if pairs { 2 } else { 1 }).map(<[Reply]>::to_vec).collect();
+            chunks.sort();
+            Reply::Many(kind, Some(chunks.concat()))
+        }
+        Reply::Many(kind, Some(items)) => {
+            Reply::Many(kind, Some(items.into_iter().map(|_| Reply::Closed).collect()))
+        }
+        Reply::Bulk(kind, Some(_)) => Reply::Bulk(kind, Some(vec![])),
+        other => other,
     }
 }
 

@@ -119,3 +119,14 @@ fn announced_sizes_are_not_reserved() {
         feed(&[header.as_bytes().to_vec()]);
     }
 }
+
+#[test]
+fn the_largest_string_ends_with_its_last_bit() {
+    let last = "SETBIT k 4294967295 1\r\nSTRLEN k\r\nGETBIT k 4294967295\r\nBITFIELD k SET i64 4294967295 -1\r\nSTRLEN k\r\n";
+    let beyond = "SETBIT k 4294967296 1\r\n";
+    let answer = feed(&[last.as_bytes().to_vec(), beyond.as_bytes().to_vec()]);
+    let error = "-ERR bit offset is not an integer or out of range\r\n";
+    // A field may go on past the limit, as in Redis.
+    let expected = format!(":0\r\n:536870912\r\n:1\r\n*1\r\n:-9223372036854775808\r\n:536870920\r\n{error}");
+    assert_eq!(String::from_utf8_lossy(&answer), expected);
+}

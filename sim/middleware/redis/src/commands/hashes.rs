@@ -28,7 +28,7 @@ pub(super) fn hset(c: &mut Context<'_>, a: &Args<'_>) -> Outcome {
     Ok(())
 }
 
-fn set_field(hash: &mut Hash, field: &[u8], value: Blob) {
+pub(super) fn set_field(hash: &mut Hash, field: &[u8], value: Blob) {
     match hash.get_mut(field) {
         Some(place) => *place = value,
         None => {

@@ -2,7 +2,7 @@
 
 use crate::{
     commands::{Args, Context, glob, is, server::sync_option},
-    error::{NO_SUCH_KEY, Outcome, ReplyError, fixed},
+    error::{INT_OUT_OF_RANGE, NO_SUCH_KEY, Outcome, ReplyError, SYNTAX, fixed},
     keyspace::{Expiry, Value},
     number::integer,
 };
@@ -77,6 +77,39 @@ fn move_key(c: &mut Context<'_>, from: &[u8], to: &[u8]) -> Outcome {
     }
     let (value, expires_ms) = c.db.keyspace.take(from).ok_or(NO_SUCH_KEY)?;
     c.db.keyspace.set(to, value, expires_ms.map_or(Expiry::Never, Expiry::At));
+    Ok(())
+}
+
+/// `COPY source destination [DB number] [REPLACE]`: the expiry goes with the value.
+pub(super) fn copy(c: &mut Context<'_>, a: &Args<'_>) -> Outcome {
+    let mut replace = false;
+    let mut options = a[3..].iter();
+    while let Some(option) = options.next() {
+        if is(option, "REPLACE") {
+            replace = true;
+        } else if is(option, "DB") {
+            let number = integer(options.next().ok_or(SYNTAX)?)?;
+            if i32::try_from(number).is_err() {
+                return Err(INT_OUT_OF_RANGE);
+            }
+            if number != 0 {
+                return Err(fixed("ERR DB index is out of range"));
+            }
+        } else {
+            return Err(SYNTAX);
+        }
+    }
+    let (source, destination) = (a[1], a[2]);
+    if source == destination {
+        return Err(fixed("ERR source and destination objects are the same"));
+    }
+    let free = replace || c.db.keyspace.get(destination).is_none();
+    let value = c.db.keyspace.get(source).filter(|_| free).cloned();
+    let expiry = c.db.keyspace.expires_ms(source).map_or(Expiry::Never, Expiry::At);
+    c.reply.integer(i64::from(value.is_some()));
+    if let Some(value) = value {
+        c.db.keyspace.set(destination, value, expiry);
+    }
     Ok(())
 }
 

@@ -1,10 +1,10 @@
 //! Commands on lists.
 
 use crate::{
-    commands::{Args, Context, check_type, is, pop_count},
-    error::{INDEX_OUT_OF_RANGE, NO_SUCH_KEY, Outcome, ReplyError, SYNTAX},
+    commands::{Args, Context, PopFirst, check_type, is, pop_count},
+    error::{INDEX_OUT_OF_RANGE, NO_SUCH_KEY, Outcome, ReplyError, SYNTAX, fixed},
     keyspace::{Blob, List},
-    number::{integer, resolve_range},
+    number::{integer, natural, resolve_range},
 };
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -204,16 +204,17 @@ pub(super) fn rpoplpush(c: &mut Context<'_>, a: &Args<'_>) -> Outcome {
 }
 
 pub(super) fn lmove(c: &mut Context<'_>, a: &Args<'_>) -> Outcome {
-    let end = |name: &[u8]| {
-        if is(name, "LEFT") {
-            Ok(End::Left)
-        } else if is(name, "RIGHT") {
-            Ok(End::Right)
-        } else {
-            Err(SYNTAX)
-        }
-    };
     move_element(c, a, end(a[3])?, end(a[4])?)
+}
+
+fn end(name: &[u8]) -> Result<End, ReplyError> {
+    if is(name, "LEFT") {
+        Ok(End::Left)
+    } else if is(name, "RIGHT") {
+        Ok(End::Right)
+    } else {
+        Err(SYNTAX)
+    }
 }
 
 fn move_element(c: &mut Context<'_>, a: &Args<'_>, from: End, to: End) -> Outcome {
@@ -242,5 +243,102 @@ fn move_element(c: &mut Context<'_>, a: &Args<'_>, from: End, to: End) -> Outcom
         element
     };
     c.reply.bulk_or_null(element.flatten().as_deref());
+    Ok(())
+}
+
+/// `LMPOP numkeys key… LEFT|RIGHT [COUNT count]`: takes from the first list that is there.
+pub(super) fn lmpop(c: &mut Context<'_>, a: &Args<'_>) -> Outcome {
+    let PopFirst { keys, from, count } = PopFirst::parse(a, end)?;
+    for key in keys {
+        let popped = c.db.keyspace.edit(key, |list: &mut List| {
+            let wanted = count.min(list.len());
+            let popped: Vec<Blob> = (0..wanted).filter_map(|_| pop_at(list, from)).collect();
+            (popped, true)
+        })?;
+        if let Some(popped) = popped {
+            c.reply.array(2);
+            c.reply.bulk(key);
+            c.reply.array(popped.len());
+            for element in &popped {
+                c.reply.bulk(element);
+            }
+            return Ok(());
+        }
+    }
+    c.reply.null_array();
+    Ok(())
+}
+
+/// The options of `LPOS`.
+struct Search {
+    /// From which match on, and from which end if it is negative.
+    rank: i64,
+    /// How many matches to return, 0 for all; without it, one, and not in an array.
+    count: Option<usize>,
+    /// How many elements to look at.
+    max_length: usize,
+}
+
+impl Search {
+    fn parse(arguments: &[&[u8]]) -> Result<Self, ReplyError> {
+        let mut search = Self { rank: 1, count: None, max_length: usize::MAX };
+        let mut arguments = arguments.iter();
+        while let Some(option) = arguments.next() {
+            let argument = arguments.next().ok_or(SYNTAX)?;
+            if is(option, "RANK") {
+                search.rank = integer(argument)?;
+                if search.rank == 0 {
+                    return Err(fixed(
+                        "ERR RANK can't be zero: use 1 to start from the first match, 2 from the second ... \
+                         or use negative to start from the end of the list",
+                    ));
+                }
+            } else if is(option, "COUNT") {
+                search.count = Some(natural(argument).ok_or(fixed("ERR COUNT can't be negative"))?);
+            } else if is(option, "MAXLEN") {
+                let given = natural(argument).ok_or(fixed("ERR MAXLEN can't be negative"))?;
+                search.max_length = if given == 0 { usize::MAX } else { given };
+            } else {
+                return Err(SYNTAX);
+            }
+        }
+        Ok(search)
+    }
+
+    /// The positions of the element, in the order in which they are found.
+    fn find(&self, list: &List, element: &[u8]) -> Vec<usize> {
+        let skipped = match self.rank {
+            // Redis negates this to itself, and every match is past it.
+            i64::MIN => 0,
+            rank => usize::try_from(rank.unsigned_abs() - 1).unwrap_or(usize::MAX),
+        };
+        let wanted = match self.count {
+            None => 1,
+            Some(0) => usize::MAX,
+            Some(count) => count,
+        };
+        let matches = |place: &usize| list.get(*place).is_some_and(|found| **found == *element);
+        let places = 0..list.len();
+        if self.rank < 0 {
+            places.rev().take(self.max_length).filter(matches).skip(skipped).take(wanted).collect()
+        } else {
+            places.take(self.max_length).filter(matches).skip(skipped).take(wanted).collect()
+        }
+    }
+}
+
+pub(super) fn lpos(c: &mut Context<'_>, a: &Args<'_>) -> Outcome {
+    let search = Search::parse(&a[3..])?;
+    let found = c.db.keyspace.read::<List>(a[1])?.map_or(Vec::new(), |list| search.find(list, a[2]));
+    match (search.count, found.first()) {
+        (Some(_), _) => {
+            c.reply.array(found.len());
+            for place in found {
+                c.reply.count(place);
+            }
+        }
+        (None, Some(place)) => c.reply.count(*place),
+        (None, None) => c.reply.null(),
+    }
     Ok(())
 }

@@ -1,14 +1,20 @@
 //! The table of commands, and what they all share. One file per data type.
 
+mod bitfield;
+mod bitmaps;
 mod connection;
+mod floats;
 mod glob;
 mod hashes;
 mod keys;
+mod lcs;
 mod lists;
+mod random;
 mod scan;
 mod scripts;
 mod server;
 mod sets;
+mod sorted_set_algebra;
 mod sorted_set_ranges;
 mod sorted_sets;
 mod stream_groups;
@@ -24,10 +30,11 @@ use wire::redis::reply::Writer;
 
 use crate::{
     error::{
-        OUT_OF_RANGE_POSITIVE, Outcome, ReplyError, UNKNOWN_FROM_SCRIPT, WRONG_ARITY_FROM_SCRIPT, WRONG_TYPE,
+        OUT_OF_RANGE_POSITIVE, Outcome, ReplyError, SYNTAX, UNKNOWN_FROM_SCRIPT, WRONG_ARITY_FROM_SCRIPT,
+        WRONG_TYPE, fixed,
     },
     keyspace::{Keyspace, Kind},
-    number::parse_i64,
+    number::natural,
     session::Unit,
 };
 
@@ -40,7 +47,7 @@ pub(crate) struct Database {
     pub(crate) keyspace: Keyspace,
     /// The clock, frozen at the start of the unit. Microseconds since the Unix epoch.
     pub(crate) now_us: u64,
-    /// State of the generator behind `SPOP`, `SRANDMEMBER` and `RANDOMKEY`.
+    /// State of the generator behind `SPOP`, `SRANDMEMBER`, `RANDOMKEY` and their like.
     pub(crate) random: u64,
 }
 
@@ -146,9 +153,11 @@ pub(crate) fn find(name: &[u8]) -> Option<&'static Command> {
     }
 }
 
+const SLOT_COUNT: usize = 1024;
+
 /// A hash table of the places in [`TABLE`], by name, with open addressing: at most a third of it is in use.
-static SLOTS: [Option<u8>; 512] = {
-    let mut slots = [None; 512];
+static SLOTS: [Option<u8>; SLOT_COUNT] = {
+    let mut slots = [None; SLOT_COUNT];
     let mut place = 0;
     while place < TABLE.len() {
         let mut slot = slot(TABLE[place].name.as_bytes());
@@ -170,7 +179,7 @@ const fn slot(name: &[u8]) -> usize {
         hash = (hash ^ (name[at] | 0x20) as u32).wrapping_mul(0x0100_0193);
         at += 1;
     }
-    (hash >> 16) as usize % 512
+    (hash >> 16) as usize % SLOT_COUNT
 }
 
 /// The error for a name that the table does not have.
@@ -226,11 +235,38 @@ fn remove_members<T: Kind>(
 fn pop_count(a: &Args<'_>, too_many: impl FnOnce() -> ReplyError) -> Result<Option<usize>, ReplyError> {
     match a {
         [_, _] => Ok(None),
-        [_, _, count] => {
-            let count = parse_i64(count).and_then(|count| usize::try_from(count).ok());
-            Ok(Some(count.ok_or(OUT_OF_RANGE_POSITIVE)?))
-        }
+        [_, _, count] => Ok(Some(natural(count).ok_or(OUT_OF_RANGE_POSITIVE)?)),
         _ => Err(too_many()),
+    }
+}
+
+/// What `XMPOP numkeys key… end [COUNT count]` asks for.
+struct PopFirst<'a, E> {
+    keys: &'a [&'a [u8]],
+    from: E,
+    count: usize,
+}
+
+impl<'a, E> PopFirst<'a, E> {
+    fn parse(a: &'a Args<'a>, end: impl FnOnce(&[u8]) -> Result<E, ReplyError>) -> Result<Self, ReplyError> {
+        let positive = |text: &[u8]| natural(text).filter(|number| *number > 0);
+        let keys = positive(a[1]).ok_or(fixed("ERR numkeys should be greater than 0"))?;
+        let (keys, rest) = a[2..].split_at_checked(keys).ok_or(SYNTAX)?;
+        let (from, rest) = rest.split_first().ok_or(SYNTAX)?;
+        let from = end(from)?;
+        let count = match rest {
+            [] => 1,
+            // Whatever follows, a count is read first.
+            [option, count, rest @ ..] if is(option, "COUNT") => {
+                let count = positive(count).ok_or(fixed("ERR count should be greater than 0"))?;
+                if !rest.is_empty() {
+                    return Err(SYNTAX);
+                }
+                count
+            }
+            _ => return Err(SYNTAX),
+        };
+        Ok(Self { keys, from, count })
     }
 }
 

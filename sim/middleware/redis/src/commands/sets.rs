@@ -2,13 +2,10 @@
 
 use crate::{
     commands::{Args, Context, check_type, is, pop_count, remove_members},
-    error::{COUNT_OUT_OF_RANGE, OUT_OF_RANGE, Outcome, ReplyError, SYNTAX, fixed},
+    error::{Outcome, ReplyError, SYNTAX, fixed},
     keyspace::{Blob, Expiry, Set, Value},
-    number::{integer, parse_i64},
+    number::natural,
 };
-
-/// Most members that `SRANDMEMBER` repeats for a negative count. Redis would try to write any number of them.
-const MAX_REPEATED: usize = 1024 * 1024;
 
 pub(super) fn sadd(c: &mut Context<'_>, a: &Args<'_>) -> Outcome {
     let added = c.db.keyspace.edit_or_create(a[1], |set: &mut Set| {
@@ -99,48 +96,6 @@ pub(super) fn spop(c: &mut Context<'_>, a: &Args<'_>) -> Outcome {
     Ok(())
 }
 
-/// `SRANDMEMBER key [count]`: a negative count may name a member several times.
-pub(super) fn srandmember(c: &mut Context<'_>, a: &Args<'_>) -> Outcome {
-    let count = match a {
-        [_, _] => None,
-        [_, _, count] => Some(integer(count)?),
-        _ => return Err(SYNTAX),
-    };
-    if count == Some(i64::MIN) {
-        return Err(COUNT_OUT_OF_RANGE);
-    }
-    let length = c.db.keyspace.read::<Set>(a[1])?.map_or(0, Set::len);
-    let wanted = usize::try_from(count.unwrap_or(1).unsigned_abs()).unwrap_or(usize::MAX);
-    if length > 0 && count.is_some_and(i64::is_negative) && wanted > MAX_REPEATED {
-        return Err(OUT_OF_RANGE);
-    }
-    let chosen: Vec<usize> = match count {
-        _ if length == 0 => Vec::new(),
-        Some(count) if count < 0 => (0..wanted).map(|_| c.db.draw(length)).collect(),
-        _ => {
-            // The first steps of a Fisher–Yates shuffle.
-            let mut places: Vec<usize> = (0..length).collect();
-            for step in 0..wanted.min(length) {
-                let other = step + c.db.draw(length - step);
-                places.swap(step, other);
-            }
-            places.truncate(wanted);
-            places
-        }
-    };
-    let set = c.db.keyspace.read::<Set>(a[1])?;
-    let members = chosen.iter().filter_map(|index| set.and_then(|set| set.get_index(*index)));
-    if count.is_some() {
-        c.reply.array(chosen.len());
-        for member in members {
-            c.reply.bulk(member);
-        }
-    } else {
-        c.reply.bulk_or_null(members.map(|member| &**member).next());
-    }
-    Ok(())
-}
-
 #[derive(Clone, Copy)]
 enum Operation {
     Union,
@@ -220,7 +175,7 @@ pub(super) fn sdiffstore(c: &mut Context<'_>, a: &Args<'_>) -> Outcome {
 /// `SINTERCARD numkeys key… [LIMIT limit]`.
 pub(super) fn sintercard(c: &mut Context<'_>, a: &Args<'_>) -> Outcome {
     let positive = fixed("ERR numkeys should be greater than 0");
-    let count = parse_i64(a[1]).and_then(|count| usize::try_from(count).ok()).filter(|count| *count > 0);
+    let count = natural(a[1]).filter(|count| *count > 0);
     let count = count.ok_or(positive)?;
     let keys = a
         .get(2..)
@@ -230,8 +185,7 @@ pub(super) fn sintercard(c: &mut Context<'_>, a: &Args<'_>) -> Outcome {
     let mut options = a[2 + count..].iter();
     while let Some(option) = options.next() {
         let (true, Some(argument)) = (is(option, "LIMIT"), options.next()) else { return Err(SYNTAX) };
-        let given = parse_i64(argument).and_then(|limit| usize::try_from(limit).ok());
-        limit = match given.ok_or(fixed("ERR LIMIT can't be negative"))? {
+        limit = match natural(argument).ok_or(fixed("ERR LIMIT can't be negative"))? {
             0 => usize::MAX,
             limit => limit,
         };

@@ -3,13 +3,15 @@
 use std::cmp::Ordering;
 
 use crate::{
-    commands::{Args, Context, is},
+    commands::{
+        Args, Context, is,
+        sorted_sets::{reply_members, store_members},
+    },
     error::{MIN_MAX_NOT_FLOAT, MIN_MAX_NOT_STRING, Outcome, ReplyError, SYNTAX, fixed},
-    keyspace::Blob,
+    keyspace::{Blob, Keyspace},
     number::{integer, resolve_range},
     sorted_set::{ScoreBound, SortedSet},
 };
-use wire::redis::reply::Protocol;
 
 /// One end of a range of members: `-`, `+`, `[member`, `(member`.
 #[derive(Debug, Clone, Copy)]
@@ -122,6 +124,14 @@ fn select<'a>(
 struct Form {
     by: Option<By>,
     reverse: Option<bool>,
+    /// The members are stored instead of returned.
+    stores: bool,
+}
+
+impl Form {
+    const fn fixed(by: By, reverse: bool) -> Self {
+        Self { by: Some(by), reverse: Some(reverse), stores: false }
+    }
 }
 
 /// The options of all the `ZRANGE` commands.
@@ -139,7 +149,7 @@ fn range_options(form: Form, arguments: &[&[u8]]) -> Result<RangeOptions, ReplyE
     let mut rest = arguments;
     while let Some((option, after)) = rest.split_first() {
         rest = after;
-        if is(option, "WITHSCORES") {
+        if is(option, "WITHSCORES") && !form.stores {
             with_scores = true;
         } else if is(option, "LIMIT")
             && let [given_offset, given_limit, after @ ..] = after
@@ -169,55 +179,64 @@ fn range_options(form: Form, arguments: &[&[u8]]) -> Result<RangeOptions, ReplyE
     Ok(RangeOptions { by, reverse: reverse.unwrap_or(false), with_scores, offset, limit })
 }
 
-fn range(c: &mut Context<'_>, a: &Args<'_>, form: Form) -> Outcome {
-    let options = range_options(form, &a[4..])?;
+/// The members that `[_, key, min, max, …]` asks for.
+fn members<'a>(
+    keyspace: &'a Keyspace,
+    a: &'a Args<'_>,
+    options: &RangeOptions,
+) -> Result<Vec<(&'a [u8], f64)>, ReplyError> {
     // Reversed, the higher end comes first; ranks simply count from the other end.
     let (min, max) = if options.reverse && options.by != By::Rank { (a[3], a[2]) } else { (a[2], a[3]) };
     let span = span(options.by, min, max)?;
-    let Some(set) = c.db.keyspace.read::<SortedSet>(a[1])? else {
-        c.reply.array(0);
-        return Ok(());
-    };
+    let Some(set) = keyspace.read::<SortedSet>(a[1])? else { return Ok(Vec::new()) };
+    if options.by == By::Rank {
+        // The one limit that is allowed here is none, and Redis does not look at its offset.
+        return Ok(select(set, span, options.reverse).collect());
+    }
     // As Redis does: a negative offset skips everything, a negative limit takes everything.
     let skip = usize::try_from(options.offset).unwrap_or(usize::MAX);
     let take = usize::try_from(options.limit).unwrap_or(usize::MAX);
-    let members: Vec<(&[u8], f64)> = select(set, span, options.reverse).skip(skip).take(take).collect();
-    let nested = options.with_scores && c.reply.protocol() == Protocol::Resp3;
-    c.reply.array(if options.with_scores && !nested { members.len() * 2 } else { members.len() });
-    for (member, score) in members {
-        if nested {
-            c.reply.array(2);
-        }
-        c.reply.bulk(member);
-        if options.with_scores {
-            c.reply.double(score);
-        }
-    }
+    Ok(select(set, span, options.reverse).skip(skip).take(take).collect())
+}
+
+fn range(c: &mut Context<'_>, a: &Args<'_>, form: Form) -> Outcome {
+    let options = range_options(form, &a[4..])?;
+    let members = members(&c.db.keyspace, a, &options)?;
+    reply_members(c.reply, &members, options.with_scores);
+    Ok(())
+}
+
+/// `ZRANGESTORE destination key min max …`.
+pub(super) fn zrangestore(c: &mut Context<'_>, a: &Args<'_>) -> Outcome {
+    let options = range_options(Form { by: None, reverse: None, stores: true }, &a[5..])?;
+    let stored: SortedSet = members(&c.db.keyspace, &a[1..], &options)?.into_iter().collect();
+    c.reply.count(stored.len());
+    store_members(&mut c.db.keyspace, a[1], stored);
     Ok(())
 }
 
 pub(super) fn zrange(c: &mut Context<'_>, a: &Args<'_>) -> Outcome {
-    range(c, a, Form { by: None, reverse: None })
+    range(c, a, Form { by: None, reverse: None, stores: false })
 }
 
 pub(super) fn zrevrange(c: &mut Context<'_>, a: &Args<'_>) -> Outcome {
-    range(c, a, Form { by: Some(By::Rank), reverse: Some(true) })
+    range(c, a, Form::fixed(By::Rank, true))
 }
 
 pub(super) fn zrangebyscore(c: &mut Context<'_>, a: &Args<'_>) -> Outcome {
-    range(c, a, Form { by: Some(By::Score), reverse: Some(false) })
+    range(c, a, Form::fixed(By::Score, false))
 }
 
 pub(super) fn zrevrangebyscore(c: &mut Context<'_>, a: &Args<'_>) -> Outcome {
-    range(c, a, Form { by: Some(By::Score), reverse: Some(true) })
+    range(c, a, Form::fixed(By::Score, true))
 }
 
 pub(super) fn zrangebylex(c: &mut Context<'_>, a: &Args<'_>) -> Outcome {
-    range(c, a, Form { by: Some(By::Lex), reverse: Some(false) })
+    range(c, a, Form::fixed(By::Lex, false))
 }
 
 pub(super) fn zrevrangebylex(c: &mut Context<'_>, a: &Args<'_>) -> Outcome {
-    range(c, a, Form { by: Some(By::Lex), reverse: Some(true) })
+    range(c, a, Form::fixed(By::Lex, true))
 }
 
 fn count(c: &mut Context<'_>, a: &Args<'_>, by: By) -> Outcome {

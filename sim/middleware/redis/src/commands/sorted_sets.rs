@@ -1,13 +1,13 @@
 //! Commands on single members of sorted sets, and those that take from either end.
 
 use crate::{
-    commands::{Args, Context, check_type, is, pop_count, remove_members},
+    commands::{Args, Context, PopFirst, check_type, is, pop_count, remove_members},
     error::{Outcome, ReplyError, SYNTAX, fixed},
-    keyspace::Blob,
+    keyspace::{Blob, Expiry, Keyspace, Value},
     number::float,
     sorted_set::SortedSet,
 };
-use wire::redis::reply::Protocol;
+use wire::redis::reply::{Protocol, Writer};
 
 /// The options of `ZADD`.
 #[derive(Debug, Clone, Copy, Default)]
@@ -219,4 +219,57 @@ pub(super) fn zpopmin(c: &mut Context<'_>, a: &Args<'_>) -> Outcome {
 
 pub(super) fn zpopmax(c: &mut Context<'_>, a: &Args<'_>) -> Outcome {
     pop(c, a, true)
+}
+
+/// `ZMPOP numkeys key… MIN|MAX [COUNT count]`: takes from the first sorted set that is there.
+pub(super) fn zmpop(c: &mut Context<'_>, a: &Args<'_>) -> Outcome {
+    let PopFirst { keys, from: highest, count } = PopFirst::parse(a, |end| match end {
+        end if is(end, "MIN") => Ok(false),
+        end if is(end, "MAX") => Ok(true),
+        _ => Err(SYNTAX),
+    })?;
+    for key in keys {
+        let popped = c.db.keyspace.edit(key, |set: &mut SortedSet| {
+            let wanted = count.min(set.len());
+            let popped: Vec<(Blob, f64)> = (0..wanted).filter_map(|_| set.pop(highest)).collect();
+            (popped, true)
+        })?;
+        if let Some(popped) = popped {
+            c.reply.array(2);
+            c.reply.bulk(key);
+            c.reply.array(popped.len());
+            for (member, score) in &popped {
+                c.reply.array(2);
+                c.reply.bulk(member);
+                c.reply.double(*score);
+            }
+            return Ok(());
+        }
+    }
+    c.reply.null_array();
+    Ok(())
+}
+
+/// Replies with members; with scores, RESP3 nests a pair per member.
+pub(super) fn reply_members(reply: &mut Writer, members: &[(&[u8], f64)], with_scores: bool) {
+    let nested = with_scores && reply.protocol() == Protocol::Resp3;
+    reply.array(if with_scores && !nested { members.len() * 2 } else { members.len() });
+    for (member, score) in members {
+        if nested {
+            reply.array(2);
+        }
+        reply.bulk(member);
+        if with_scores {
+            reply.double(*score);
+        }
+    }
+}
+
+/// Replaces whatever a key holds by a sorted set; an empty one only removes it.
+pub(super) fn store_members(keyspace: &mut Keyspace, key: &[u8], members: SortedSet) {
+    if members.is_empty() {
+        keyspace.remove(key);
+    } else {
+        keyspace.set(key, Value::SortedSet(members), Expiry::Never);
+    }
 }

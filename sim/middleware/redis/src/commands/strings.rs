@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// Largest string, in bytes: `proto-max-bulk-len` of Redis.
-const MAX_LENGTH: usize = 512 * 1024 * 1024;
+pub(super) const MAX_LENGTH: usize = 512 * 1024 * 1024;
 
 /// The units in which an expiry is given: `EX`, `PX`, `EXAT`, `PXAT`.
 #[derive(Clone, Copy)]
@@ -245,6 +245,22 @@ pub(super) fn getrange(c: &mut Context<'_>, a: &Args<'_>) -> Outcome {
     Ok(())
 }
 
+/// Lengthens a string with zeros; false if it has the length already.
+pub(super) fn grow(value: &mut Vec<u8>, length: usize) -> bool {
+    if value.len() >= length {
+        return false;
+    }
+    if length / 2 > value.capacity() {
+        // Zeros that come from the system take no memory until something else is written.
+        let mut grown = vec![0; length];
+        grown[..value.len()].copy_from_slice(value);
+        *value = grown;
+    } else {
+        value.resize(length, 0);
+    }
+    true
+}
+
 pub(super) fn setrange(c: &mut Context<'_>, a: &Args<'_>) -> Outcome {
     let offset = integer(a[2])?;
     let offset = usize::try_from(offset).map_err(|_| fixed("ERR offset is out of range"))?;
@@ -256,9 +272,7 @@ pub(super) fn setrange(c: &mut Context<'_>, a: &Args<'_>) -> Outcome {
     let end = offset.checked_add(a[3].len()).ok_or(STRING_TOO_LONG)?;
     check_length(end)?;
     let length = c.db.keyspace.edit_or_create(a[1], |value: &mut Vec<u8>| {
-        if value.len() < end {
-            value.resize(end, 0);
-        }
+        grow(value, end);
         value[offset..end].copy_from_slice(a[3]);
         (value.len(), true)
     })?;

@@ -1,8 +1,9 @@
 //! The static table that commands are dispatched by. Sorted by name.
 
 use super::{
-    Command, Run, connection, hashes, keys, lists, scan, scripts, server, sets, sorted_set_ranges,
-    sorted_sets, stream_groups, stream_info, stream_reads, streams, strings, transactions,
+    Command, Run, bitfield, bitmaps, connection, floats, hashes, keys, lcs, lists, random, scan, scripts,
+    server, sets, sorted_set_algebra, sorted_set_ranges, sorted_sets, stream_groups, stream_info,
+    stream_reads, streams, strings, transactions,
 };
 
 const fn data(
@@ -48,6 +49,8 @@ const ONE: (i8, i8, i8) = (1, 1, 1);
 const TWO: (i8, i8, i8) = (1, 2, 1);
 /// All arguments are keys.
 const ALL: (i8, i8, i8) = (1, -1, 1);
+/// All arguments but the first are keys.
+const REST: (i8, i8, i8) = (2, -1, 1);
 /// Keys and values in turn.
 const PAIRS: (i8, i8, i8) = (1, -1, 2);
 
@@ -55,9 +58,15 @@ const PAIRS: (i8, i8, i8) = (1, -1, 2);
 pub(crate) static TABLE: &[Command] = &[
     write("append", 3, ONE, strings::append),
     session("auth", -2, connection::auth),
+    read("bitcount", -2, ONE, bitmaps::bitcount),
+    write("bitfield", -2, ONE, bitfield::bitfield),
+    read("bitfield_ro", -2, ONE, bitfield::bitfield_ro),
+    write("bitop", -4, REST, bitmaps::bitop),
+    read("bitpos", -3, ONE, bitmaps::bitpos),
     session("client", -2, connection::client),
     session("command", -1, server::command),
     session("config", -2, server::config),
+    write("copy", -3, TWO, keys::copy),
     read("dbsize", 1, NONE, keys::dbsize),
     write("decr", 2, ONE, strings::decr),
     write("decrby", 3, ONE, strings::decrby),
@@ -76,6 +85,7 @@ pub(crate) static TABLE: &[Command] = &[
     write("flushall", -1, NONE, keys::flush),
     write("flushdb", -1, NONE, keys::flush),
     read("get", 2, ONE, strings::get),
+    read("getbit", 3, ONE, bitmaps::getbit),
     write("getdel", 2, ONE, strings::getdel),
     write("getex", -2, ONE, strings::getex),
     read("getrange", 4, ONE, strings::getrange),
@@ -86,10 +96,12 @@ pub(crate) static TABLE: &[Command] = &[
     read("hget", 3, ONE, hashes::hget),
     read("hgetall", 2, ONE, hashes::hgetall),
     write("hincrby", 4, ONE, hashes::hincrby),
+    write("hincrbyfloat", 4, ONE, floats::hincrbyfloat),
     read("hkeys", 2, ONE, hashes::hkeys),
     read("hlen", 2, ONE, hashes::hlen),
     read("hmget", -3, ONE, hashes::hmget),
     write("hmset", -4, ONE, hashes::hset),
+    read("hrandfield", -2, ONE, random::hrandfield),
     read("hscan", -3, ONE, scan::hscan),
     write("hset", -4, ONE, hashes::hset),
     write("hsetnx", 4, ONE, hashes::hsetnx),
@@ -97,13 +109,17 @@ pub(crate) static TABLE: &[Command] = &[
     read("hvals", 2, ONE, hashes::hvals),
     write("incr", 2, ONE, strings::incr),
     write("incrby", 3, ONE, strings::incrby),
+    write("incrbyfloat", 3, ONE, floats::incrbyfloat),
     read("info", -1, NONE, server::info),
     read("keys", 2, NONE, keys::keys),
+    read("lcs", -3, TWO, lcs::lcs),
     read("lindex", 3, ONE, lists::lindex),
     write("linsert", 5, ONE, lists::linsert),
     read("llen", 2, ONE, lists::llen),
     write("lmove", 5, TWO, lists::lmove),
+    write("lmpop", -4, NONE, lists::lmpop),
     write("lpop", -2, ONE, lists::lpop),
+    read("lpos", -3, ONE, lists::lpos),
     write("lpush", -3, ONE, lists::lpush),
     write("lpushx", -3, ONE, lists::lpushx),
     read("lrange", 4, ONE, lists::lrange),
@@ -138,6 +154,7 @@ pub(crate) static TABLE: &[Command] = &[
     write("sdiffstore", -3, ALL, sets::sdiffstore),
     session("select", 2, connection::select),
     write("set", -3, ONE, strings::set),
+    write("setbit", 4, ONE, bitmaps::setbit),
     write("setex", 4, ONE, strings::setex),
     write("setnx", 3, ONE, strings::setnx),
     write("setrange", 4, ONE, strings::setrange),
@@ -149,7 +166,7 @@ pub(crate) static TABLE: &[Command] = &[
     read("smismember", -3, ONE, sets::smismember),
     write("smove", 4, TWO, sets::smove),
     write("spop", -2, ONE, sets::spop),
-    read("srandmember", -2, ONE, sets::srandmember),
+    read("srandmember", -2, ONE, random::srandmember),
     write("srem", -3, ONE, sets::srem),
     read("sscan", -3, ONE, scan::sscan),
     read("strlen", 2, ONE, strings::strlen),
@@ -182,14 +199,22 @@ pub(crate) static TABLE: &[Command] = &[
     write("zadd", -4, ONE, sorted_sets::zadd),
     read("zcard", 2, ONE, sorted_sets::zcard),
     read("zcount", 4, ONE, sorted_set_ranges::zcount),
+    read("zdiff", -3, NONE, sorted_set_algebra::zdiff),
+    write("zdiffstore", -4, ONE, sorted_set_algebra::zdiffstore),
     write("zincrby", 4, ONE, sorted_sets::zincrby),
+    read("zinter", -3, NONE, sorted_set_algebra::zinter),
+    read("zintercard", -3, NONE, sorted_set_algebra::zintercard),
+    write("zinterstore", -4, ONE, sorted_set_algebra::zinterstore),
     read("zlexcount", 4, ONE, sorted_set_ranges::zlexcount),
+    write("zmpop", -4, NONE, sorted_sets::zmpop),
     read("zmscore", -3, ONE, sorted_sets::zmscore),
     write("zpopmax", -2, ONE, sorted_sets::zpopmax),
     write("zpopmin", -2, ONE, sorted_sets::zpopmin),
+    read("zrandmember", -2, ONE, random::zrandmember),
     read("zrange", -4, ONE, sorted_set_ranges::zrange),
     read("zrangebylex", -4, ONE, sorted_set_ranges::zrangebylex),
     read("zrangebyscore", -4, ONE, sorted_set_ranges::zrangebyscore),
+    write("zrangestore", -5, TWO, sorted_set_ranges::zrangestore),
     read("zrank", 3, ONE, sorted_sets::zrank),
     write("zrem", -3, ONE, sorted_sets::zrem),
     write("zremrangebylex", 4, ONE, sorted_set_ranges::zremrangebylex),
@@ -201,6 +226,8 @@ pub(crate) static TABLE: &[Command] = &[
     read("zrevrank", 3, ONE, sorted_sets::zrevrank),
     read("zscan", -3, ONE, scan::zscan),
     read("zscore", 3, ONE, sorted_sets::zscore),
+    read("zunion", -3, NONE, sorted_set_algebra::zunion),
+    write("zunionstore", -4, ONE, sorted_set_algebra::zunionstore),
 ];
 
 /// The subcommands of container commands, with their arity (the container included).

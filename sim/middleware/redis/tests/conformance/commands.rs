@@ -6,6 +6,9 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
 use super::streams;
+use crate::values::{
+    BOUNDS, FIELDS, FLOATS, GLOBS, INTEGERS, KEYS, LEX, MEMBERS, NUMBERS, OFFSETS, SCORES, SCRIPTS, VALUES,
+};
 
 /// A command that was drawn.
 #[derive(Debug, Clone)]
@@ -31,10 +34,92 @@ impl fmt::Display for Drawn {
 
 /// Templates of commands. Words in capitals are drawn: `K` a key, `V` a value, `M` a member or field, `I` an
 /// integer, `N` a small index, `C` a small count, `F` a score, `B` a bound of scores, `L` a bound of members,
-/// `X` seconds and `P` milliseconds until an expiry, `S` a script with its keys and arguments. `[a|b]?` is an
+/// `X` seconds and `P` milliseconds until an expiry, `S` a script with its keys and arguments. `O` is an offset of bits, `T` the type of
+/// a field of bits, `BO` an operation on one, `FL` a floating-point number of any size. `[a|b]?` is an
 /// option that may be left out, `[a|b]` a choice; `M+` and `FM+` stand for one to three. `Z` is a sorted set
 /// whose scores are all equal, the only kind whose ranges of members Redis defines.
 const TEMPLATES: &[&str] = &[
+    "bitcount K",
+    "bitcount K N N",
+    "bitcount K N N [BIT|BYTE|x]",
+    "bitcount K I I",
+    "bitfield K BO+",
+    "bitfield K BO+",
+    "bitfield K OVERFLOW [WRAP|SAT|FAIL] BO OVERFLOW [wrap|sat|fail|x] BO",
+    "bitfield_ro K GET T O",
+    "bitfield_ro K GET T O GET T O",
+    "bitfield_ro K BO",
+    "bitop [AND|OR|XOR|not] K K+",
+    "bitop NOT K K",
+    "bitop [AND|OR|XOR] K K K",
+    "bitpos K [0|1]",
+    "bitpos K [0|1|2] N",
+    "bitpos K [0|1] N N",
+    "bitpos K [0|1] N N [BIT|BYTE|x]",
+    "bitpos K [0|1] I I [BIT|BYTE]",
+    "copy K K",
+    "copy K K [REPLACE]? [DB]? [0|99|x|99999999999]?",
+    "copy K K REPLACE",
+    "getbit K O",
+    "hincrbyfloat K M FL",
+    "hincrbyfloat K M FL",
+    "hrandfield K 1000",
+    "hrandfield K 1000 [WITHVALUES]",
+    "hrandfield K C [WITHVALUES|x]?",
+    "hrandfield K I WITHVALUES",
+    "incrbyfloat K FL",
+    "incrbyfloat K FL",
+    "lmpop 1 K [LEFT|RIGHT|x]",
+    "lmpop 2 K K [LEFT|RIGHT] COUNT C",
+    "lmpop C K+ [left|right] [COUNT]? C",
+    "lcs K K",
+    "lcs K K [LEN|IDX|x]? [WITHMATCHLEN|LEN]? [MINMATCHLEN]? [1|2|x]?",
+    "lcs K K IDX",
+    "lcs K K IDX MINMATCHLEN C [WITHMATCHLEN]?",
+    "lpos K M",
+    "lpos K M [RANK|COUNT|MAXLEN] C",
+    "lpos K M RANK N COUNT C",
+    "lpos K M RANK N COUNT C MAXLEN C",
+    "lpos K M RANK I [COUNT]? C",
+    "rpush K M+ a b a",
+    "setbit K O [0|1]",
+    "setbit K O [0|1]",
+    "setbit K O V",
+    "srandmember K C",
+    "zdiff 2 K K [WITHSCORES]?",
+    "zdiff C K+ [WITHSCORES]?",
+    "zdiff 2 K K [AGGREGATE|WEIGHTS] SUM 1",
+    "zdiffstore K 2 K K",
+    "zdiffstore K C K+",
+    "zinter 2 K K [WITHSCORES]?",
+    "zinter 2 K K WEIGHTS F F AGGREGATE [SUM|MIN|MAX] WITHSCORES",
+    "zinter 3 K K K AGGREGATE [SUM|MIN|MAX|x] WITHSCORES",
+    "zinter 2 K K WEIGHTS F",
+    "zintercard 2 K K",
+    "zintercard 2 K K LIMIT C",
+    "zintercard C K+ [LIMIT|WITHSCORES]?",
+    "zinterstore K 2 K K AGGREGATE [SUM|MIN|MAX]",
+    "zinterstore K 2 K K WEIGHTS F F",
+    "zinterstore K C K+",
+    "zmpop 1 K [MIN|MAX|x]",
+    "zmpop 2 K K [MIN|MAX] COUNT C",
+    "zmpop C K+ [min|max] [COUNT]? C",
+    "zrandmember K 1000",
+    "zrandmember K 1000 [WITHSCORES]",
+    "zrandmember K C [WITHSCORES|x]?",
+    "zrangestore K K N N [REV]?",
+    "zrangestore K K B B BYSCORE [REV]? LIMIT N N",
+    "zrangestore K Z L L BYLEX [REV]?",
+    "zrangestore K K B B [BYSCORE|WITHSCORES]",
+    "zrangestore K K N N LIMIT N N",
+    "zunion 2 K K [WITHSCORES]?",
+    "zunion C K+ [WITHSCORES]?",
+    "zunion 2 K K WEIGHTS F F [AGGREGATE]? [SUM|MIN|MAX|x] WITHSCORES",
+    "zunion 3 K K K WEIGHTS F F F AGGREGATE [SUM|MIN|MAX] WITHSCORES",
+    "zunionstore K 2 K K",
+    "zunionstore K 2 K K WEIGHTS F F AGGREGATE [SUM|MIN|MAX]",
+    "zunionstore K C K+ [WITHSCORES]?",
+    "zunionstore K 2 set1 K",
     "append K V",
     "dbsize",
     "decr K",
@@ -152,6 +237,7 @@ const TEMPLATES: &[&str] = &[
     "zpopmin K C",
     "zrange K N N [WITHSCORES]?",
     "zrange K N N REV [WITHSCORES]?",
+    "zrange K N N LIMIT N [-1]",
     "zrange K B B BYSCORE [REV]? [WITHSCORES]?",
     "zrange K B B BYSCORE [REV]? LIMIT N N [WITHSCORES]?",
     "zrange Z L L BYLEX [REV]? LIMIT N N",
@@ -196,165 +282,6 @@ const TEMPLATES: &[&str] = &[
     "flushall",
     "nosuchcommand V V",
 ];
-
-/// Bodies of scripts. What has no order in Redis is not returned, or sorted first.
-const SCRIPTS: &[&str] = &[
-    "return redis.call('set', KEYS[1], ARGV[1])",
-    "return redis.call('get', KEYS[1])",
-    "return redis.pcall('incr', KEYS[1])",
-    "return redis.call('incrby', KEYS[1], ARGV[1])",
-    "return {redis.call('llen', KEYS[1]), redis.call('rpush', KEYS[1], unpack(ARGV))}",
-    "redis.call('set', KEYS[1], 'partly') return redis.call('lpush', KEYS[1], 'x')",
-    "return redis.call('zrange', KEYS[1], 0, -1, 'withscores')",
-    "return redis.call('hmget', KEYS[1], 'a', 'b', 'nope')",
-    "local n = redis.call('hincrby', KEYS[1], 'a', 1) if n > 2 then return redis.error_reply('LIMIT reached') end return n",
-    "return {1, 2.9, -2.9, 'x', true, false, 3}",
-    "return {1, 2, nil, 4}",
-    "return {{1, {2, {3}}}, {}, 'end'}",
-    "return {ok = 'fine'}",
-    "return {err = 'BAD thing'}",
-    "return redis.status_reply(ARGV[1])",
-    "return redis.error_reply(ARGV[1])",
-    "return",
-    "return nil",
-    "return true",
-    "return false",
-    "return 3.99",
-    "return -0.5",
-    "return 1e15",
-    "return ARGV",
-    "return #ARGV .. ' ' .. #KEYS",
-    "return KEYS[1] .. ARGV[1]",
-    "return redis.sha1hex(ARGV[1])",
-    "return type(redis.call('get', KEYS[1]))",
-    "return type(redis.call('hgetall', KEYS[1]))",
-    "local t = redis.call('smembers', KEYS[1]) table.sort(t) return t",
-    "local t = redis.call('hgetall', KEYS[1]) table.sort(t) return t",
-    "local t = redis.call('type', KEYS[1]) return t.ok",
-    "local t = redis.pcall('lpush', KEYS[1], 1) if type(t) == 'table' then return t.err end return t",
-    "local ok, e = pcall(redis.call, 'get', KEYS[1]) return {tostring(ok), e}",
-    "local ok, e = pcall(error, 'plain') return e",
-    "local ok, e = pcall(error, {err = 'TABLE e'}) return e",
-    "local ok, e = pcall(function() local x = nil; return x.y end) return e",
-    "return redis.call('nosuch')",
-    "return redis.call('get')",
-    "return redis.call()",
-    "return redis.call('set', KEYS[1], {})",
-    "return redis.pcall('set', KEYS[1], true)",
-    "return redis.call('multi')",
-    "return redis.pcall('eval', 'return 1', 0)",
-    "return nosuchglobal",
-    "x = 1",
-    "error('thrown')",
-    "error({err = 'TABLE thrown'})",
-    "\n\nerror('third line')",
-    "local function f(n) if n == 0 then error('deep') end return f(n - 1) + 1 end return f(3)",
-    "return tonumber(ARGV[1]) or 'not a number'",
-    "return string.format('%5.2f|%d|%s|%q', 1.234, 42, 'x', 'q')",
-    "return {string.find('hello world', 'o w'), string.match('k=v', '(%w)=(%w)')}",
-    "return string.gsub('hello world', '(o)', '<%1>')",
-    "return {string.gsub('abc', '%w', '%0%0', 2)}",
-    "return {string.gsub('abc', '', '-')}",
-    "return {string.gsub('$name is $age', '%$(%w+)', {name = 'Li', age = 7})}",
-    "local t = {} for k, v in string.gmatch('a=1, b=2', '(%w+)=(%w+)') do t[#t + 1] = k .. v end return t",
-    "local t = {} for w in string.gmatch('one two', '%a+') do t[#t + 1] = w end return t",
-    "return string.rep('ab', 3)",
-    "return string.rep('x', -1)",
-    "return {('x'):rep(2), ('abc'):sub(-2), ('abc'):upper(), #'abc', ('abc'):byte(2)}",
-    "local t = {3, 1, 2} table.sort(t) return t",
-    "local t = {5, 3, 8, 1, 9, 2, 7} table.sort(t, function(a, b) return a > b end) return t",
-    "local t = {1, 2} table.insert(t, 3) table.insert(t, 1, 0) table.remove(t) return t",
-    "local t = {1, 2, 3} return {table.remove(t, 1), table.concat(t, ','), table.getn(t)}",
-    "return {math.floor(1.5), math.max(1, 3), math.abs(-2)}",
-    "math.randomseed(42) return {math.random(1000), math.random(5, 9), tostring(math.random())}",
-    "math.randomseed(-7) return {math.random(1000), math.random(1000)}",
-    "return math.random(0)",
-    "return string.rep()",
-    "return ('x'):bad()",
-    "return {tostring(1), tostring(1.5), tostring(true), tostring(nil), 10 .. ''}",
-    "return {select('#', 1, nil, 3), (select(2, 'a', 'b'))}",
-    "redis.setresp(3) return redis.call('hgetall', KEYS[1])",
-    "redis.setresp(3) return redis.call('zscore', KEYS[1], 'a')",
-    "redis.setresp(3) return redis.call('get', 'no such key')",
-    "redis.setresp(3) return true",
-    "redis.setresp(3) return {double = 3.25}",
-    "redis.setresp(3) return {map = {a = 1}}",
-    "redis.setresp(3) return {set = {a = true}}",
-    "redis.setresp(4)",
-    "return redis.call('set', KEYS[1], 1.5)",
-    "return redis.call('set', KEYS[1], 3)",
-    "redis.call('set', KEYS[1], 1e100) return redis.call('get', KEYS[1])",
-    "redis.call('set', KEYS[1], 0.1) return redis.call('get', KEYS[1])",
-    "return redis.call('pexpire', KEYS[1], 1000000)",
-    "return redis.log(redis.LOG_NOTICE, 'hello')",
-    "return redis.log(1)",
-    "return redis.sha1hex()",
-    "return redis.status_reply()",
-    "return redis.error_reply(1, 2)",
-    "return rawset(_G, 'a', 1)",
-    "redis.x = 1",
-    "string.x = 1",
-    "setmetatable(redis, nil)",
-    "table.insert(redis, 1)",
-    "return setmetatable({}, {__index = function(t, k) return k .. '!' end}).hi",
-    "local t = setmetatable({}, {__tostring = function() return 'custom' end}) return tostring(t)",
-    "return 1 +",
-    "return )",
-    "for i = 1, 3 do redis.call('rpush', KEYS[1], i) end return redis.call('lrange', KEYS[1], 0, -1)",
-    "return redis.call('zadd', KEYS[1], 1, 'a', 2.5, 'b')",
-    "return redis.call('zpopmin', KEYS[1])",
-    "return redis.call('spop', KEYS[1], 0)",
-    "return redis.REDIS_VERSION",
-    "return {redis.LOG_DEBUG, redis.LOG_WARNING, redis.REPL_ALL, redis.REDIS_VERSION_NUM}",
-    "return xpcall(function() error('x') end, function(e) return 'handled ' .. e end)",
-    "local ok, e = xpcall(function() error('x') end, function(e) return 'handled ' .. e end) return e",
-    "return assert(false, 'asserted')",
-    "return assert(nil)",
-    "local t = {} for i = 1, 100 do t[i] = i end return #t",
-    "return tostring(2^53) .. tostring(-1/0) .. tostring(1e300)",
-    "return {unpack({1, 2, 3}, 2)}",
-    "local a, b = ARGV[1], ARGV[2] return (a or 'none') .. (b or 'none')",
-];
-
-const KEYS: &[&str] =
-    &["s1", "s2", "n", "h1", "h2", "l1", "l2", "set1", "set2", "z1", "z2", "x1", "x2", "none"];
-const MEMBERS: &[&str] = &["a", "b", "c", "dd", "10", "-3", ""];
-const VALUES: &[&str] = &[
-    "v",
-    "10",
-    "-5",
-    "0",
-    "3.14",
-    "",
-    "9223372036854775807",
-    "-9223372036854775808",
-    " 1",
-    "1e3",
-    "text with blanks",
-];
-const INTEGERS: &[&str] =
-    &["1", "2", "-1", "0", "100", "9223372036854775807", "-9223372036854775808", "nan", "1.5", "+1", ""];
-const SCORES: &[&str] = &[
-    "1",
-    "2",
-    "0",
-    "-1",
-    "1.5",
-    "0.1",
-    "inf",
-    "-inf",
-    "+inf",
-    "1e20",
-    "-0",
-    "nan",
-    "x",
-    "3",
-    "1e-5",
-    "123456789012345680",
-];
-const BOUNDS: &[&str] = &["-inf", "+inf", "1", "(1", "2", "(2", "0.1", "(-inf", "(inf", "x", "", "("];
-const LEX: &[&str] = &["-", "+", "[a", "(a", "[b", "(c", "[", "(", "b"];
-const GLOBS: &[&str] = &["*", "s*", "?1", "[ahs]*", "*[^1]", "\\*", "a", "**1"];
 
 /// The generator.
 pub(crate) struct Draw {
@@ -406,8 +333,8 @@ impl Draw {
         if self.random.random_bool(if self.mostly_streams.is_some() { 0.97 } else { 0.8 }) {
             self.fit_keys(&words, &mut args);
         }
-        // Without their large counts these choose at random, and a cursor that nobody gave means nothing.
-        let chooses = matches!(words[0], "spop" | "srandmember" | "scan");
+        // Without its large count this chooses at random, and a cursor that nobody gave means nothing.
+        let chooses = matches!(words[0], "spop" | "scan");
         if self.random.random_bool(0.04) && !chooses {
             let spoilers = if words[0].starts_with('x') { streams::SPOILERS } else { VALUES };
             match self.random.random_range(0..3) {
@@ -431,26 +358,63 @@ impl Draw {
 
     fn fit_keys(&mut self, words: &[&str], args: &mut [Vec<u8>]) {
         let fitting: &[&str] = match words[0] {
-            "rename" | "renamenx" | "del" | "unlink" | "exists" | "touch" | "watch" | "eval" | "eval_ro" => {
+            "copy" | "rename" | "renamenx" | "del" | "unlink" | "exists" | "touch" | "watch" | "eval"
+            | "eval_ro" => {
                 return;
             }
             name if name.starts_with('h') => &["h1", "h2"],
+            name if ["zunion", "zinter", "zdiff"].iter().any(|prefix| name.starts_with(prefix)) => {
+                &["z1", "z2", "z1", "z2", "set1"]
+            }
             name if name.starts_with('z') => &["z1", "z2"],
             name if name.starts_with('x') => &["x1", "x1", "x1", "x2"],
-            "lindex" | "linsert" | "llen" | "lmove" | "lpop" | "lpush" | "lpushx" | "lrange" | "lrem"
-            | "lset" | "ltrim" | "rpop" | "rpoplpush" | "rpush" | "rpushx" => &["l1", "l2"],
+            "lindex" | "linsert" | "llen" | "lmove" | "lmpop" | "lpop" | "lpos" | "lpush" | "lpushx"
+            | "lrange" | "lrem" | "lset" | "ltrim" | "rpop" | "rpoplpush" | "rpush" | "rpushx" => {
+                &["l1", "l2"]
+            }
             "sadd" | "scard" | "sdiff" | "sdiffstore" | "sinter" | "sintercard" | "sinterstore"
             | "sismember" | "smembers" | "smismember" | "smove" | "spop" | "srandmember" | "srem"
             | "sscan" | "sunion" | "sunionstore" => &["set1", "set2"],
-            "append" | "get" | "getdel" | "getex" | "getrange" | "getset" | "mget" | "mset" | "msetnx"
-            | "psetex" | "set" | "setex" | "setnx" | "setrange" | "strlen" | "substr" => &["s1", "s2", "n"],
-            "incr" | "incrby" | "decr" | "decrby" => &["n"],
+            "append" | "bitcount" | "bitfield" | "bitfield_ro" | "bitop" | "bitpos" | "get" | "getbit"
+            | "getdel" | "getex" | "getrange" | "getset" | "lcs" | "mget" | "mset" | "msetnx" | "psetex"
+            | "set" | "setbit" | "setex" | "setnx" | "setrange" | "strlen" | "substr" => &["s1", "s2", "n"],
+            "incr" | "incrby" | "incrbyfloat" | "decr" | "decrby" => &["n"],
             _ => return,
         };
         for arg in args.iter_mut().skip(1) {
             if KEYS.iter().any(|key| key.as_bytes() == &**arg) {
                 *arg = self.one(fitting);
             }
+        }
+    }
+
+    /// A number of any size, often with more digits than fit.
+    fn float(&mut self) -> Vec<u8> {
+        if self.random.random_bool(0.5) {
+            return self.one(FLOATS);
+        }
+        let digits = self.random.random_range(0..u64::MAX) >> self.random.random_range(0..60);
+        let sign = if self.random.random_bool(0.5) { "-" } else { "" };
+        let power = if self.random.random_bool(0.9) { 25 } else { 4945 };
+        let exponent = self.random.random_range(-power..power);
+        match self.random.random_range(0..3) {
+            0 => format!("{sign}{digits}"),
+            1 => format!("{sign}{}.{digits}", digits % 1000),
+            _ => format!("{sign}{digits}e{exponent}"),
+        }
+        .into_bytes()
+    }
+
+    fn field_operation(&mut self, args: &mut Vec<Vec<u8>>) {
+        let operation = self.one(&["GET", "SET", "SET", "INCRBY", "INCRBY", "incrby", "OVERFLOW"]);
+        if operation == b"OVERFLOW" {
+            args.extend([operation, self.one(&["WRAP", "SAT", "SAT", "FAIL", "FAIL"])]);
+            return;
+        }
+        let reads = operation == b"GET";
+        args.extend([operation, self.one(FIELDS), self.one(OFFSETS)]);
+        if !reads {
+            args.push(self.one(NUMBERS));
         }
     }
 
@@ -486,6 +450,10 @@ impl Draw {
                 "N" => args.push(self.random.random_range(-4..5).to_string().into_bytes()),
                 "C" => args.push(self.random.random_range(-1..5).to_string().into_bytes()),
                 "F" => args.push(self.one(SCORES)),
+                "FL" => args.push(self.float()),
+                "O" => args.push(self.one(OFFSETS)),
+                "T" => args.push(self.one(FIELDS)),
+                "BO" => self.field_operation(args),
                 "B" => args.push(self.one(BOUNDS)),
                 "L" => args.push(self.one(LEX)),
                 "G" => args.push(self.one(GLOBS)),
