@@ -8,6 +8,7 @@
 //! | what breaks, and when | [`faults`] |
 //! | what an invariant is | [`check`] |
 //! | the systems that come along, their hosts and their invariants | [`systems`] |
+//! | the simulated servers for real | [`serve`] |
 //! | the command line | [`cli`] |
 //!
 //! A system of your own: implement [`system::System`], and call [`cli::main`] with it:
@@ -23,5 +24,6 @@ pub mod cli;
 pub mod drive;
 pub mod faults;
 pub mod rehearsal;
+pub mod serve;
 pub mod system;
 pub mod systems;

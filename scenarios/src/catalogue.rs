@@ -38,6 +38,16 @@ pub const ENTRIES: &[Entry] = &[
         text: include_str!("../ticketing/peak.toml"),
     },
     Entry {
+        name: "ticketing/redis-failover",
+        file: "scenarios/ticketing/redis-failover.toml",
+        text: include_str!("../ticketing/redis-failover.toml"),
+    },
+    Entry {
+        name: "ticketing/redis-split-brain",
+        file: "scenarios/ticketing/redis-split-brain.toml",
+        text: include_str!("../ticketing/redis-split-brain.toml"),
+    },
+    Entry {
         name: "ticketing/swarm",
         file: "scenarios/ticketing/swarm.toml",
         text: include_str!("../ticketing/swarm.toml"),

@@ -10,6 +10,7 @@
 //! | `rpc` | request/reply over many connections |
 //! | `idle` | many simulated hours in which almost nothing happens |
 //! | `http` | HTTP/1.1 through hyper |
+//! | `redis_cluster` | Redis commands through client, network and a cluster of six (kernel only) |
 //! | `events` | what an event costs beside idle hosts, connections, timers (kernel only) |
 //! | `memory` | what remains resident after a million finished timers, tasks, connections |
 //! | `measure` | clocks, memory, and the line that is printed |
@@ -25,6 +26,8 @@ mod http;
 mod idle;
 mod measure;
 mod memory;
+#[cfg(not(madsim))]
+mod redis_cluster;
 mod rpc;
 mod stage;
 
@@ -90,6 +93,13 @@ enum Workload {
         #[arg(long, default_value_t = 200_000)]
         requests: u64,
     },
+    /// Redis commands through the cluster client, the network and a cluster of six, on the kernel.
+    #[cfg(not(madsim))]
+    RedisCluster {
+        /// Commands in all.
+        #[arg(long, default_value_t = 400_000)]
+        commands: u64,
+    },
     /// Memory that remains resident after many finished things.
     Memory {
         #[arg(long)]
@@ -142,6 +152,8 @@ fn measure(workload: &Workload) -> Measurement {
         }
         #[cfg(not(madsim))]
         Workload::Events { beside, count, requests } => events::run(beside, count, requests),
+        #[cfg(not(madsim))]
+        Workload::RedisCluster { commands } => redis_cluster::run(commands),
         Workload::Memory { engine, after, count } => on!(engine, memory::run(after, count)),
     }
 }

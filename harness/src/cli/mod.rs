@@ -5,6 +5,7 @@ mod exit;
 mod progress;
 mod run;
 mod run_folder;
+mod serve;
 mod verify;
 
 use std::process::ExitCode;
@@ -30,6 +31,8 @@ enum Command {
     Run(RunArgs),
     /// Play a seed twice, in two processes, and compare fingerprint and verdict
     Verify(VerifyArgs),
+    /// Serve a simulated server for real, for any client, until Ctrl-C
+    Serve(serve::ServeArgs),
     /// The scenarios that come along
     List(ListArgs),
     /// The planted mistakes, and the scenario that finds each
@@ -140,6 +143,7 @@ pub fn main(systems: &[&dyn System]) -> ExitCode {
     let exit = match &cli.command {
         Command::Run(args) => run::run(systems, args),
         Command::Verify(args) => verify::verify(systems, &args.play),
+        Command::Serve(args) => serve::serve(args),
         Command::List(args) => catalogue::list(systems, args.format),
         Command::Mutants(args) => catalogue::mutants(systems, args.format),
     };

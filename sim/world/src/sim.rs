@@ -7,6 +7,7 @@ mod watchdog;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
+use std::net::Ipv4Addr;
 use std::ops::Range;
 use std::panic;
 use std::sync::mpsc;
@@ -58,6 +59,10 @@ pub struct Config {
     /// How long a task may keep the thread busy without yielding, of this machine's time, before the run is given up
     /// as [`RunError::Stuck`]. Off inside another simulation. `None` to wait for ever, as under a debugger.
     pub watchdog: Option<Duration>,
+    /// On real sockets (the engine tokio): all hosts share this loopback address, and their ports are those of the
+    /// machine, so that programs outside can come to them. Without it each host has a loopback address of its own,
+    /// which nobody else needs to know. The simulators pay no heed to it.
+    pub listen_at: Option<Ipv4Addr>,
 }
 
 /// How to choose among tasks that are ready in the same instant.
@@ -97,6 +102,7 @@ impl Config {
             replay: None,
             buggify: None,
             watchdog: Some(WATCHDOG),
+            listen_at: None,
         }
     }
 }

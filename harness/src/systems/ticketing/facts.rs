@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ticketing::config::Sale;
 use ticketing::domain::{Class, TicketState};
-use ticketing::keys::{self, Key};
+use ticketing::keys::Key;
 use ticketing::records::{Hold, Order, Payment, RecordError, SeatLock, Ticket};
 
 /// A value of the store, as far as the facts need it.
@@ -40,12 +40,16 @@ pub(super) struct Facts {
     pub(super) tickets: BTreeMap<String, Ticket>,
     /// Numbers of the tickets of each order.
     pub(super) tickets_of: BTreeMap<String, BTreeSet<String>>,
+    /// Tickets that buyers have seen, and that the store has lost, by their orders.
+    pub(super) lost_tickets: BTreeMap<String, Vec<Ticket>>,
     /// Remaining seats by segment; an entry that is no number is absent.
     pub(super) stock: BTreeMap<Coach, BTreeMap<u32, i64>>,
     /// `(tail, head)` of each admission queue.
     pub(super) queues: BTreeMap<String, (u64, u64)>,
-    /// What is left in the lists of persisted work, and in the dead letters.
+    /// What is left in the lists of persisted work, by their keys.
     pub(super) work: BTreeMap<String, usize>,
+    /// What is left in the lists of dead letters, by their keys.
+    pub(super) dead_letters: BTreeMap<String, usize>,
     /// Operations of the history that are about an order.
     pub(super) operations: BTreeMap<String, Vec<u64>>,
     /// Orders that are not in a final state.
@@ -103,38 +107,35 @@ impl Facts {
         };
         Ok(Some(match key {
             Key::Order { order } => {
+                let order = order.to_string();
                 let after = fields.map(Order::parse).transpose()?;
                 match &after {
-                    Some(after) if !after.state.is_final() => self.open_orders.insert(order.to_owned()),
-                    _ => self.open_orders.remove(order),
+                    Some(after) if !after.state.is_final() => self.open_orders.insert(order.clone()),
+                    _ => self.open_orders.remove(&order),
                 };
-                Change::Order { id: order.to_owned(), before: replace(&mut self.orders, order, after) }
+                Change::Order { before: replace(&mut self.orders, &order, after), id: order }
             }
             Key::Hold { order } => {
-                let after = fields.map(Hold::parse).transpose()?;
-                Change::Hold { order: order.to_owned(), before: replace(&mut self.holds, order, after) }
+                let (order, after) = (order.to_string(), fields.map(Hold::parse).transpose()?);
+                Change::Hold { before: replace(&mut self.holds, &order, after), order }
             }
             Key::SeatLock { order } => {
-                let after = fields.map(SeatLock::parse).transpose()?;
-                Change::SeatLock {
-                    order: order.to_owned(),
-                    before: replace(&mut self.seat_locks, order, after),
-                }
+                let (order, after) = (order.to_string(), fields.map(SeatLock::parse).transpose()?);
+                Change::SeatLock { before: replace(&mut self.seat_locks, &order, after), order }
             }
             Key::Payment { payment } => {
-                let after = fields.map(Payment::parse).transpose()?;
-                Change::Payment {
-                    id: payment.to_owned(),
-                    before: replace(&mut self.payments, payment, after),
-                }
+                let (id, after) = (payment.to_string(), fields.map(Payment::parse).transpose()?);
+                Change::Payment { before: replace(&mut self.payments, &id, after), id }
             }
-            Key::Ticket { number } => self.apply_ticket(number, fields.map(Ticket::parse).transpose()?),
-            Key::Stock { run, class } => {
+            Key::Ticket { number } => {
+                self.apply_ticket(number.to_string(), fields.map(Ticket::parse).transpose()?)
+            }
+            Key::Stock { run, class, .. } => {
                 let remaining = fields.unwrap_or_default().into_iter().filter_map(segment_count).collect();
                 self.stock.insert((run.to_owned(), class), remaining);
                 Change::Stock { run: run.to_owned(), class }
             }
-            Key::Queue { run } => {
+            Key::Queue { run, .. } => {
                 let fields = fields.unwrap_or_default();
                 self.queues.insert(run.to_owned(), (number(&fields, "tail"), number(&fields, "head")));
                 Change::Queue { run: run.to_owned() }
@@ -143,17 +144,19 @@ impl Facts {
         }))
     }
 
-    fn apply_ticket(&mut self, number: &str, after: Option<Ticket>) -> Change {
+    fn apply_ticket(&mut self, number: String, after: Option<Ticket>) -> Change {
         if let Some(after) = &after {
-            self.tickets_of.entry(after.order.clone()).or_default().insert(number.to_owned());
+            self.tickets_of.entry(after.order.clone()).or_default().insert(number.clone());
         }
-        Change::Ticket { number: number.to_owned(), before: replace(&mut self.tickets, number, after) }
+        Change::Ticket { before: replace(&mut self.tickets, &number, after), number }
     }
 
     fn set_work(&mut self, key: Key<'_>, members: usize) {
-        if let Key::Work(_) | Key::PaymentDeadLetter = key {
-            self.work.insert(key.to_string(), members);
-        }
+        match key {
+            Key::Work { .. } => self.work.insert(key.to_string(), members),
+            Key::PaymentDeadLetter { .. } => self.dead_letters.insert(key.to_string(), members),
+            _ => None,
+        };
     }
 
     /// The valid tickets of an order.
@@ -163,15 +166,19 @@ impl Facts {
         tickets.filter(|(_, ticket)| ticket.state == TicketState::Valid)
     }
 
+    /// The tickets of an order that are in its buyer's hands although the store has lost them.
+    pub(super) fn lost_tickets(&self, order: &str) -> impl Iterator<Item = &Ticket> {
+        self.lost_tickets.get(order).into_iter().flatten()
+    }
+
     /// Payments waiting for an operator.
     pub(super) fn dead_letters(&self) -> usize {
-        self.work.get(keys::PAYMENT_DEAD_LETTER).copied().unwrap_or(0)
+        self.dead_letters.values().sum()
     }
 
     /// Is there neither an open order nor persisted work? Dead letters wait for an operator and do not count.
     pub(super) fn at_rest(&self) -> bool {
-        self.open_orders.is_empty()
-            && keys::WORK.iter().all(|name| self.work.get(*name).is_none_or(|n| *n == 0))
+        self.open_orders.is_empty() && self.work.values().all(|members| *members == 0)
     }
 
     /// The operations of the history that are about an order.

@@ -3,6 +3,7 @@
 //!
 //! | to find | look in |
 //! | --- | --- |
+//! | Redis, alone or as a cluster | `redis` |
 //! | the promises | [`invariants`] |
 //! | what the promises look at | `facts`, `monitor` |
 //! | the settings | `settings` |
@@ -11,6 +12,7 @@
 mod facts;
 mod invariants;
 mod monitor;
+mod redis;
 mod settings;
 mod summary;
 
@@ -21,7 +23,6 @@ use partners::payment::Bank;
 use partners::payment::ledger::{Entry, EntryKind, Refusal};
 use record::history::History;
 use record::mutant::Mutant;
-use redis_middleware::{Changes, Observer, Server};
 use scenarios::{Scenario, Settings, SystemVocabulary};
 use ticketing::api::Replayed;
 use ticketing::buyers::{self, Buyers};
@@ -43,7 +44,6 @@ const OPENING_TRIES: u32 = 10;
 /// How long the operator waits for an answer.
 const OPERATOR_PATIENCE: Duration = Duration::from_secs(10);
 /// The hosts beside those of the services.
-const REDIS: &str = "redis-1";
 const BANK: &str = "bank-1";
 
 /// The railway ticket sale.
@@ -67,7 +67,8 @@ impl Ticketing {
 impl System for Ticketing {
     fn vocabulary(&self) -> SystemVocabulary {
         let mut hosts = self.survivable_hosts();
-        hosts.extend([REDIS.to_owned(), BANK.to_owned()]);
+        hosts.extend(redis::hosts());
+        hosts.push(BANK.to_owned());
         let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
         SystemVocabulary {
             name: "ticketing".to_owned(),
@@ -83,7 +84,7 @@ impl System for Ticketing {
         ticketing::MUTANTS
     }
 
-    /// The services are stateless; Redis keeps all state in memory and is a single node.
+    /// The services are stateless. What becomes of Redis is a matter of settings, which a swarm does not know.
     fn survivable_hosts(&self) -> Vec<String> {
         let topology = Topology::default();
         Service::ALL.iter().flat_map(|service| topology.hosts(*service)).collect()
@@ -91,17 +92,21 @@ impl System for Ticketing {
 
     fn prepare(&self, scenario: &Scenario) -> Result<Box<dyn Production>, String> {
         let settings = &scenario.settings;
-        let config = Arc::new(settings::config(settings, self.sale(settings)?));
-        let monitor = Monitor::new(&config);
+        let redis = redis::plan(scenario)?;
+        let mut config = settings::config(settings, self.sale(settings)?);
+        config.topology.redis = redis.address();
+        let config = Arc::new(config);
+        let monitor = Monitor::new(&config, redis.masters());
         let bank = Bank::new(settings::bank_options(settings, &config));
         let profile = settings::profile(settings);
-        Ok(Box::new(Sale { config, monitor, bank, profile, staged: None }))
+        Ok(Box::new(Sale { config, redis, monitor, bank, profile, staged: None }))
     }
 }
 
 /// A sale made ready for one run.
 struct Sale {
     config: Arc<Config>,
+    redis: redis::Plan,
     monitor: Monitor,
     bank: Bank,
     profile: buyers::Profile,
@@ -117,7 +122,7 @@ struct Staged {
 
 impl Production for Sale {
     fn stage(&mut self, history: &History) -> BoxFuture<Result<(), String>> {
-        add_redis(&self.monitor);
+        self.redis.stage(&self.monitor);
         add_bank(&self.bank, &self.monitor);
         for service in Service::ALL {
             for instance in 1..=self.config.topology.instances(*service) {
@@ -129,8 +134,11 @@ impl Production for Sale {
         let buyers = Buyers::new(Arc::clone(&self.config), history.clone(), self.profile.clone());
         let buyer_hosts = add_buyer_hosts(&self.config.topology);
         self.staged = Some(Staged { history: history.clone(), buyers, buyer_hosts });
-        let config = Arc::clone(&self.config);
-        Box::pin(async move { open_sale(&config).await })
+        let (config, redis) = (Arc::clone(&self.config), self.redis.clone());
+        Box::pin(async move {
+            redis.form().await?;
+            open_sale(&config).await
+        })
     }
 
     fn customer(&self, journey: &str, number: u64, patience: Option<Duration>) -> (Host, BoxFuture<()>) {
@@ -178,26 +186,6 @@ impl Sale {
     fn staged(&self) -> &Staged {
         self.staged.as_ref().expect("the harness stages a production before it uses it")
     }
-}
-
-/// Redis keeps its data in memory only: a crash of its host loses everything.
-fn add_redis(monitor: &Monitor) {
-    let monitor = monitor.clone();
-    host::add(REDIS, move || {
-        let monitor = monitor.clone();
-        let observer: Observer = Arc::new(move |changes: &Changes<'_>| {
-            monitor.on_store(changes.iter());
-        });
-        let options = redis_middleware::Options {
-            observer: Some(observer),
-            seed: world::rand::u64(),
-            ..Default::default()
-        };
-        let server = Server::new(options);
-        async move {
-            server.listen("0.0.0.0:6379").await.expect("the port of a fresh host is free");
-        }
-    });
 }
 
 fn add_bank(bank: &Bank, monitor: &Monitor) {
@@ -257,10 +245,10 @@ fn add_buyer_hosts(topology: &Topology) -> Vec<Host> {
 
 /// Writes the stock and the seats; waits for Redis to come up.
 async fn open_sale(config: &Config) -> Result<(), String> {
-    let mut redis = wire::redis::Client::new(&config.topology.redis, wire::redis::Options::default());
+    let mut redis = ticketing::Link::new(config);
     let mut last = String::new();
     for _ in 0..OPENING_TRIES {
-        match ticketing::open_sale(&mut redis, &config.sale).await {
+        match ticketing::open_sale(&mut redis, config).await {
             Ok(()) => return Ok(()),
             Err(error) => last = error.to_string(),
         }

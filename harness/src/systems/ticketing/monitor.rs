@@ -1,17 +1,25 @@
 //! The monitor: hears every change of the store, every movement at the bank and every answer to a buyer, at the
 //! moment when it happens, and lets the invariants look.
+//!
+//! On a Redis Cluster, what stands in the store is what the master says that has the slots: of two that both think so,
+//! the one with the higher epoch. When another one takes over, or one comes back from its disk, the facts become those
+//! that it has: what it has never heard of has not happened, as far as the store goes. What buyers and the bank know
+//! stays known.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use record::history::{History, Operation};
 use record::result::InvariantResult;
-use redis_middleware::Value;
+use redis_middleware::cluster::key_slot;
+use redis_middleware::{Changes, Keyspace, Value};
 use ticketing::Config;
+use ticketing::domain::{OrderState, TicketState};
 use ticketing::keys::Key;
 use world::sim;
 
-use super::facts::{Facts, Stored, capacities};
+use super::facts::{Change, Facts, Stored, capacities};
 use super::invariants::admission::Admission;
 use super::invariants::conservation::Conservation;
 use super::invariants::liveness::Liveness;
@@ -19,12 +27,36 @@ use super::invariants::money::{Money, Movement};
 use super::invariants::no_double_seat::NoDoubleSeat;
 use super::invariants::one_outcome::OneOutcome;
 use super::invariants::zero_oversell::ZeroOversell;
+use super::redis;
 
 /// All invariants and the facts that they look at; clones are the same monitor.
 #[derive(Clone)]
 pub(super) struct Monitor(Arc<Mutex<State>>);
 
+/// A node of Redis.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Node {
+    /// The part of the slots that it serves or keeps a copy of.
+    pub(super) part: usize,
+    /// Its number within the part, from 1: the first is the master when the sale opens.
+    pub(super) number: usize,
+}
+
+/// Who has a part of the slots.
+#[derive(Debug)]
+struct Leader {
+    number: usize,
+    epoch: u64,
+    /// It has booted since it was heard last.
+    booted: bool,
+}
+
 struct State {
+    /// Masters of the cluster; 0 without one.
+    masters: usize,
+    leaders: Vec<Leader>,
+    /// The keys that the facts follow and that are there, by part.
+    keys: Vec<BTreeSet<Vec<u8>>>,
     facts: Facts,
     zero_oversell: ZeroOversell,
     no_double_seat: NoDoubleSeat,
@@ -50,10 +82,95 @@ fn now() -> Duration {
     sim::elapsed()
 }
 
+impl State {
+    /// Takes in what changed, and lets the invariants look.
+    fn step<'a>(&mut self, part: usize, changed: impl Iterator<Item = (&'a [u8], Option<&'a Value>)>) {
+        let at = now();
+        let State {
+            facts,
+            keys,
+            zero_oversell,
+            no_double_seat,
+            conservation,
+            money,
+            one_outcome,
+            admission,
+            ..
+        } = self;
+        let present = &mut keys[part];
+        let changes: Vec<_> = changed
+            .filter_map(|(bytes, value)| {
+                let key = Key::parse(bytes).filter(|key| Facts::follows(*key))?;
+                match value {
+                    None => _ = present.remove(bytes),
+                    Some(_) if present.contains(bytes) => {}
+                    Some(_) => _ = present.insert(bytes.to_vec()),
+                }
+                facts.apply(key, value.map_or(Stored::Gone, stored))
+            })
+            .collect();
+        for change in &changes {
+            zero_oversell.on_change(facts, change, at);
+            no_double_seat.on_change(facts, change, at);
+            conservation.on_change(facts, change, at);
+            money.on_change(facts, change, at);
+            one_outcome.on_change(facts, change, at);
+            admission.on_change(facts, change, at);
+        }
+    }
+
+    /// Another data set counts from now on for a part of the slots.
+    fn rebase(&mut self, part: usize, keyspace: &Keyspace) {
+        let at = now();
+        let State { masters, facts, keys, zero_oversell, no_double_seat, conservation, one_outcome, .. } =
+            self;
+        let sold: Vec<_> =
+            facts.tickets.values().filter(|ticket| ticket.state == TicketState::Valid).cloned().collect();
+        let mut changes = Vec::new();
+        for bytes in std::mem::take(&mut keys[part]) {
+            if keyspace.get(&bytes).is_none()
+                && let Some(key) = Key::parse(&bytes)
+            {
+                changes.extend(facts.apply(key, Stored::Gone));
+            }
+        }
+        for (bytes, value) in keyspace.iter() {
+            if redis::part_of(key_slot(bytes), *masters) == part
+                && let Some(key) = Key::parse(bytes).filter(|key| Facts::follows(*key))
+            {
+                keys[part].insert(bytes.to_vec());
+                changes.extend(facts.apply(key, stored(value)));
+            }
+        }
+        // A ticket that a buyer has seen is in his hands, whatever the store says now.
+        for ticket in sold {
+            let order = ticket.order.to_string();
+            if facts.valid_tickets(&order).all(|(_, valid)| valid.seat != ticket.seat)
+                && one_outcome.was_told(&order, OrderState::Success)
+            {
+                facts.lost_tickets.entry(order).or_default().push(ticket);
+            }
+        }
+        zero_oversell.rebase(facts, at);
+        no_double_seat.rebase(facts, at);
+        for change in
+            changes.iter().filter(|change| matches!(change, Change::Stock { .. } | Change::Unreadable { .. }))
+        {
+            conservation.on_change(facts, change, at);
+            self.admission.on_change(facts, change, at);
+        }
+    }
+}
+
 impl Monitor {
-    pub(super) fn new(config: &Config) -> Monitor {
+    /// For a cluster with so many masters; 0: a single server.
+    pub(super) fn new(config: &Config, masters: usize) -> Monitor {
         let capacities = capacities(&config.sale);
+        let parts = masters.max(1);
         Monitor(Arc::new(Mutex::new(State {
+            masters,
+            leaders: (0..parts).map(|_| Leader { number: 1, epoch: 0, booted: false }).collect(),
+            keys: vec![BTreeSet::new(); parts],
             facts: Facts::default(),
             zero_oversell: ZeroOversell::new(capacities.clone()),
             no_double_seat: NoDoubleSeat::new(),
@@ -69,27 +186,28 @@ impl Monitor {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// One atomic step of the store: all its changes are taken in before the invariants look.
-    pub(super) fn on_store<'a>(&self, changed: impl Iterator<Item = (&'a [u8], Option<&'a Value>)>) {
-        let at = now();
-        let mut state = self.lock();
-        let State {
-            facts, zero_oversell, no_double_seat, conservation, money, one_outcome, admission, ..
-        } = &mut *state;
-        let changes: Vec<_> = changed
-            .filter_map(|(key, value)| {
-                let key = Key::parse(key).filter(|key| Facts::follows(*key))?;
-                facts.apply(key, value.map_or(Stored::Gone, stored))
-            })
-            .collect();
-        for change in &changes {
-            zero_oversell.on_change(facts, change, at);
-            no_double_seat.on_change(facts, change, at);
-            conservation.on_change(facts, change, at);
-            money.on_change(facts, change, at);
-            one_outcome.on_change(facts, change, at);
-            admission.on_change(facts, change, at);
+    /// A node begins with what is on its disk.
+    pub(super) fn booted(&self, node: Node) {
+        let leader = &mut self.lock().leaders[node.part];
+        leader.booted |= leader.number == node.number;
+    }
+
+    /// One atomic step of a node of the store: all its changes are taken in before the invariants look.
+    pub(super) fn on_store(&self, node: Node, changes: &Changes<'_>) {
+        if changes.is_replica() {
+            return;
         }
+        let mut state = self.lock();
+        let leader = &mut state.leaders[node.part];
+        let leads = leader.number == node.number;
+        if leads && !leader.booted {
+            leader.epoch = changes.epoch();
+            state.step(node.part, changes.iter());
+        } else if leads || changes.epoch() > leader.epoch {
+            *leader = Leader { number: node.number, epoch: changes.epoch(), booted: false };
+            state.rebase(node.part, changes.keyspace());
+        }
+        // Otherwise a master that does not know that it has been replaced.
     }
 
     /// Money moved at the bank.
@@ -148,6 +266,7 @@ impl Monitor {
             one_outcome,
             admission,
             liveness,
+            ..
         } = &mut *state;
         conservation.conclude(facts, at);
         money.conclude(facts, at);

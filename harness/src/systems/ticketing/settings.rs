@@ -9,6 +9,7 @@ use ticketing::Config;
 use ticketing::buyers::Profile;
 use ticketing::config::{ClassOnSale, QueueRules, RateLimit, RunOnSale, Sale};
 use ticketing::domain::Class;
+use ticketing::shards::Shards;
 use ticketing::timetable::Timetable;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -22,6 +23,7 @@ pub(super) fn declared() -> Vec<Setting> {
     all.extend(rules());
     all.extend(bank());
     all.extend(buyers());
+    all.extend(super::redis::settings());
     all
 }
 
@@ -102,6 +104,12 @@ fn rules() -> Vec<Setting> {
             i64::from(rate.burst),
             1..=1_000_000,
             "requests at once after a pause",
+        ),
+        Setting::integer(
+            "redis.shards",
+            i64::from(config.shards.count()),
+            1..=i64::from(Shards::MAX),
+            "parts that trains, with all that belongs to them, are divided into",
         ),
         Setting::share(
             "ticketing.refusals",
@@ -229,6 +237,8 @@ pub(super) fn config(settings: &Settings, sale: Sale) -> Config {
             per_second: settings.number("rate_limit.per_second"),
             burst: u32::try_from(settings.integer("rate_limit.burst")).unwrap_or(u32::MAX),
         },
+        durability: super::redis::durability(settings),
+        shards: Shards::new(u16::try_from(settings.integer("redis.shards")).unwrap_or(Shards::MAX)),
         ticket_refusals: settings.number("ticketing.refusals"),
         ..Config::new(sale)
     }

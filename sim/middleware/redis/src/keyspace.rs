@@ -153,6 +153,12 @@ pub struct Keyspace {
     /// Keys that changed since the observer was told last.
     changed: Set,
     pub(crate) record_changes: bool,
+    /// Grows with every change.
+    revision: u64,
+    /// What it was when [`Keyspace::take_changes`] was called last.
+    seen_revision: u64,
+    /// On a replica: keys whose time has come, until the master says that they are gone.
+    hidden: BTreeMap<Blob, Entry>,
 }
 
 impl Keyspace {
@@ -170,6 +176,11 @@ impl Keyspace {
     /// Number of keys.
     pub fn len(&self) -> usize {
         self.entries.len()
+    }
+
+    /// Number of keys that expire.
+    pub(crate) fn expiring(&self) -> usize {
+        self.expiries.len()
     }
 
     /// Are there no keys?
@@ -291,31 +302,87 @@ impl Keyspace {
 
     /// Removes a key and returns what it had.
     pub(crate) fn take(&mut self, key: &[u8]) -> Option<(Value, Option<u64>)> {
+        let (key, entry) = self.take_entry(key)?;
+        self.touch_blob(key);
+        Some((entry.value, entry.expires_ms))
+    }
+
+    fn take_entry(&mut self, key: &[u8]) -> Option<(Blob, Entry)> {
         let (key, entry) = self.entries.swap_remove_entry(key)?;
         if let Some(ms) = entry.expires_ms {
             self.expiries.remove(&(ms, key.clone()));
         }
-        self.touch_blob(key);
-        Some((entry.value, entry.expires_ms))
+        Some((key, entry))
+    }
+
+    /// Puts other keys in the place of all that there are. Those who watch a key that was or is there, and the
+    /// observer, are told.
+    pub(crate) fn replace(&mut self, other: Keyspace) {
+        self.clear();
+        self.entries = other.entries;
+        self.expiries = other.expiries;
+        let keys: Vec<Blob> = self.entries.keys().cloned().collect();
+        for key in keys {
+            self.touch_blob(key);
+        }
     }
 
     /// Removes all keys.
     pub(crate) fn clear(&mut self) {
         let keys: Vec<Blob> = std::mem::take(&mut self.entries).into_keys().collect();
         self.expiries.clear();
+        self.hidden.clear();
+        // Emptying what is empty is propagated too, as in Redis.
+        self.revision += 1;
         for key in keys {
             self.touch_blob(key);
         }
     }
 
-    /// Removes the keys whose time has come: no command ever sees one.
-    pub(crate) fn purge(&mut self, now_ms: u64) {
+    /// Removes the keys whose time has come, so that no command ever sees one; tells of each.
+    pub(crate) fn purge(&mut self, now_ms: u64, mut removed: impl FnMut(&[u8])) {
         while let Some((ms, key)) = self.expiries.first()
             && *ms < now_ms
         {
             let key = key.clone();
             self.remove(&key);
+            removed(&key);
         }
+    }
+
+    /// On a replica, keys whose time has come are hidden from clients: only the master may remove them.
+    pub(crate) fn hide_expired(&mut self, now_ms: u64) {
+        while let Some((ms, key)) = self.expiries.first()
+            && *ms < now_ms
+        {
+            let key = key.clone();
+            if let Some((key, entry)) = self.take_entry(&key) {
+                self.touch_blob(key.clone());
+                self.hidden.insert(key, entry);
+            }
+        }
+    }
+
+    /// Brings back what was hidden: the master's commands see it.
+    pub(crate) fn reveal(&mut self) {
+        for (key, entry) in std::mem::take(&mut self.hidden) {
+            if let Some(ms) = entry.expires_ms {
+                self.expiries.insert((ms, key.clone()));
+            }
+            self.touch_blob(key.clone());
+            self.entries.insert(key, entry);
+        }
+    }
+
+    /// Number of changes since this was asked last.
+    pub(crate) fn take_changes(&mut self) -> u64 {
+        let seen = std::mem::replace(&mut self.seen_revision, self.revision);
+        self.revision - seen
+    }
+
+    /// A number that grows with every change.
+    pub(crate) fn revision(&self) -> u64 {
+        self.revision
     }
 
     /// When the next key expires.
@@ -325,6 +392,7 @@ impl Keyspace {
 
     /// Notes that a key changed, for those who watch it and for the observer.
     pub(crate) fn touch(&mut self, key: &[u8]) {
+        self.revision += 1;
         if self.record_changes || !self.watched.is_empty() {
             self.touch_blob(
                 self.entries.get_key_value(key).map_or_else(|| Blob::from(key), |(key, _)| key.clone()),
@@ -334,6 +402,7 @@ impl Keyspace {
 
     /// Notes a change for the observer only: of what consumer groups do, Redis does not tell those who watch the key.
     pub(crate) fn note(&mut self, key: &[u8]) {
+        self.revision += 1;
         if self.record_changes
             && let Some((key, _)) = self.entries.get_key_value(key)
         {
@@ -342,6 +411,7 @@ impl Keyspace {
     }
 
     fn touch_blob(&mut self, key: Blob) {
+        self.revision += 1;
         if !self.watched.is_empty()
             && let Some(watch) = self.watched.get_mut(&key)
         {

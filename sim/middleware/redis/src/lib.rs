@@ -1,29 +1,49 @@
-//! The simulated Redis server: version 7.0 as its clients see it, on one node with one database.
+//! The simulated Redis server: version 7.0 as its clients see it, with one database, alone, with replicas, or as a node
+//! of a cluster.
 //!
 //! It answers RESP2 and RESP3 over any stream, so every client that speaks to Redis can check it; the crate's
 //! tests compare it reply by reply with a real one. Where to look:
 //!
-//! - `server`: connections, active expiry, the [`Observer`] that invariants are checked through.
-//! - `session`: how requests become atomic units; what `MULTI` and `WATCH` keep per connection.
+//! - `server`: what runs beside the connections, the [`Observer`] that invariants are checked through; `config`.
+//! - `connection`, `session`: how requests become atomic units; what `MULTI` and `WATCH` keep per connection.
 //! - `keyspace`, `sorted_set`, `stream`: the data.
 //! - `extended`: the arithmetic of floating-point increments, with 80 bits as on x86-64.
 //! - `commands`: the table of commands, one file per data type.
 //! - `scripting`: Lua 5.1 in a sandbox.
+//! - `propagation`, `replication`: what replicas get, and how they come into step.
+//! - [`cluster`]: a node's part in a Redis Cluster, as a state machine; `bus`: that part played over streams.
+//! - [`rdb`]: snapshots, in Redis's own format.
+//! - [`persistence`]: the append-only file and snapshots on a host's disk.
 //!
-//! What it leaves out: persistence, replication, publish/subscribe, blocking commands (`XREAD` and `XREADGROUP` refuse
-//! `BLOCK`), HyperLogLog, geo commands, `SORT`, access control, and `OBJECT` (values have no encodings here).
+//! # Commands
+//!
+//! There are the commands of Redis 7.0 on strings, bitmaps, hashes, lists, sets, sorted sets and streams with consumer
+//! groups, on keys and their expiry, `SCAN` and its like, transactions, scripts, replication and the cluster. Not there,
+//! and answered as unknown: publish/subscribe, blocking commands (`XREAD` and `XREADGROUP` refuse `BLOCK`), HyperLogLog,
+//! geo commands, `SORT`, functions, access control, `MIGRATE`, `SAVE`, `OBJECT` (values have no encodings here), `DEBUG`,
+//! `SLOWLOG` and the other means of watching a server. Memory has no limit: `maxmemory` is 0. A manual failover does not
+//! hold back the master's clients; who writes meanwhile delays it.
 
+mod bus;
+pub mod cluster;
 mod commands;
+mod config;
+mod connection;
 mod error;
 mod extended;
 mod keyspace;
 mod number;
+pub mod persistence;
+mod propagation;
+pub mod rdb;
+mod replication;
 mod scripting;
 mod server;
 mod session;
 mod sorted_set;
 mod stream;
 
+pub use config::{Config, SetError};
 pub use keyspace::{Blob, Hash, Keyspace, List, Set, Value};
 pub use scripting::Limits;
 pub use server::{Changes, Observer, Options, Server};

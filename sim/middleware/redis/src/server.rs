@@ -1,35 +1,37 @@
-//! The server: connections, the clock, active expiry, and those who look on.
+//! The server: the clock, its background tasks, and those who look on.
 
 use std::{
+    collections::BTreeMap,
     fmt, io,
+    net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, UNIX_EPOCH},
 };
 
-use bytes::{Buf, BytesMut};
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    io::{AsyncRead, AsyncWrite},
     sync::Notify,
 };
-use wire::redis::{
-    reply::{Protocol, Writer},
-    request::Parser,
-};
+use wire::redis::reply::Writer;
 use world::net::TcpListener;
 
 use crate::{
-    commands::Database,
+    bus,
+    commands::{self, Database},
+    config::Config,
+    connection::Connection,
     keyspace::{Keyspace, Value},
+    persistence::{self, Purpose},
+    rdb::{self, Origin, Snapshot},
+    replication::{self, Replication, ReplicationId},
     scripting::{Limits, Scripts},
     session::{Session, State, Unit},
 };
 
 /// Keys are expired actively at most so often; in between, no command sees an expired key anyway.
 const ACTIVE_EXPIRY_INTERVAL: Duration = Duration::from_millis(100);
-/// Bytes of replies after which a batch is written out even if more requests are waiting.
-const WRITE_AT: usize = 256 * 1024;
-/// Bytes asked of a stream at once.
-const READ_SIZE: usize = 16 * 1024;
+/// The beat of what is done once a second.
+const CRON: Duration = Duration::from_secs(1);
 
 /// Told after each command, script or transaction (an atomic unit), and after each expiry, that changed keys.
 ///
@@ -40,11 +42,24 @@ pub type Observer = Arc<dyn Fn(&Changes<'_>) + Send + Sync>;
 /// What an atomic unit changed.
 pub struct Changes<'a> {
     keyspace: &'a Keyspace,
+    is_replica: bool,
+    epoch: u64,
 }
 
 impl<'a> Changes<'a> {
-    pub(crate) fn new(keyspace: &'a Keyspace) -> Self {
-        Self { keyspace }
+    pub(crate) fn new(keyspace: &'a Keyspace, is_replica: bool, epoch: u64) -> Self {
+        Self { keyspace, is_replica, epoch }
+    }
+
+    /// The epoch in which the server got its slots: of two masters that claim the same slots, the one with the higher
+    /// epoch has them, and what the other one writes will be lost. 0 without a cluster.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// Does the server only repeat what its master did?
+    pub fn is_replica(&self) -> bool {
+        self.is_replica
     }
 
     /// The keys that were changed (or removed, or whose expiry was), each with the value that it has now, in the
@@ -75,8 +90,11 @@ pub struct Options {
     pub observer: Option<Observer>,
     /// What a script may use.
     pub script_limits: Limits,
-    /// Seed of the commands that choose at random (`SPOP`, `SRANDMEMBER`, `RANDOMKEY`).
+    /// Seed of the commands that choose at random (`SPOP`, `SRANDMEMBER`, `RANDOMKEY`) and of the server's ids: two
+    /// servers that know each other must not have the same.
     pub seed: u64,
+    /// The configuration to start with.
+    pub config: Config,
 }
 
 impl fmt::Debug for Options {
@@ -85,6 +103,7 @@ impl fmt::Debug for Options {
             .field("observer", &self.observer.is_some())
             .field("script_limits", &self.script_limits)
             .field("seed", &self.seed)
+            .field("config", &self.config)
             .finish()
     }
 }
@@ -112,11 +131,20 @@ impl Server {
     pub fn new(options: Options) -> Self {
         let mut db = Database { random: options.seed, ..Database::default() };
         db.keyspace.record_changes = options.observer.is_some();
+        let replication = Replication::new(ReplicationId::draw(|| db.draw_u64()));
         let state = State {
             db,
             scripts: Scripts::new(options.script_limits),
             observer: options.observer,
             next_id: 1,
+            config: options.config,
+            replication,
+            persistence: None,
+            is_log_selected: false,
+            is_loading: false,
+            port: 0,
+            bus: None,
+            links: BTreeMap::new(),
         };
         Self { shared: Arc::new(Shared { state: Mutex::new(state), expiry_moved: Notify::new() }) }
     }
@@ -128,16 +156,84 @@ impl Server {
     /// When the address cannot be listened on.
     pub async fn listen(&self, address: &str) -> io::Result<()> {
         let listener = TcpListener::bind(address).await?;
-        let server = self.clone();
-        world::task::spawn(async move { server.expire_actively().await });
+        let local = listener.local_addr()?;
+        {
+            let mut state = self.lock();
+            state.port = local.port();
+            state.is_loading = state.config.persistence().is_some();
+        }
+        tokio::select! {
+            biased;
+            ended = self.work(local.ip()) => ended,
+            ended = self.accept(&listener) => ended,
+        }
+    }
+
+    async fn accept(&self, listener: &TcpListener) -> io::Result<()> {
         loop {
-            let (stream, _) = listener.accept().await?;
+            let (stream, peer) = listener.accept().await?;
             let server = self.clone();
             world::task::spawn(async move {
                 // A broken connection is its client's concern.
-                let _ = server.serve(stream).await;
+                let _ = Connection::new(&server, stream, Some(peer)).run().await;
             });
         }
+    }
+
+    /// What the server does beside answering clients; ends with an error, as Redis would exit.
+    async fn work(&self, address: IpAddr) -> io::Result<()> {
+        let driver = self.load().await?;
+        let server = self.clone();
+        world::task::spawn(async move { server.expire_actively().await });
+        let server = self.clone();
+        world::task::spawn(async move { server.keep_time().await });
+        world::task::spawn(replication::link::follow(self.clone()));
+        let is_node = self.lock().config.cluster_enabled;
+        let bus = if is_node { Some(bus::start(self, address).await?) } else { None };
+        // What was loaded is told when it is known whose slots these are.
+        self.lock().observe();
+        let keeping = async {
+            match driver {
+                Some(driver) => driver.run(|purpose| self.snapshot(purpose)).await.map_err(io::Error::other),
+                None => std::future::pending().await,
+            }
+        };
+        let gossiping = async {
+            match bus {
+                Some(bus) => bus::run(bus).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            ended = keeping => ended,
+            ended = gossiping => ended,
+        }
+    }
+
+    /// Loads what is on the disk; clients hear `LOADING` meanwhile.
+    async fn load(&self) -> io::Result<Option<persistence::Driver>> {
+        let Some(config) = self.lock().config.persistence() else { return Ok(None) };
+        bus::install(&config.directory).await?;
+        let opened = persistence::open(config, &mut Loaded { server: self.clone() }).await;
+        let (persistence, driver) = opened.map_err(io::Error::other)?;
+        let mut state = self.lock();
+        state.persistence = Some(persistence);
+        state.is_loading = false;
+        // What was loaded is not new to the disk.
+        state.db.keyspace.take_changes();
+        Ok(Some(driver))
+    }
+
+    /// All keys as they are now, for a file.
+    fn snapshot(&self, purpose: Purpose) -> Vec<u8> {
+        let mut state = self.lock();
+        if purpose == Purpose::AofBase {
+            state.is_log_selected = false;
+        }
+        let origin =
+            Origin { created_s: now_ms() / 1000, aof_base: purpose == Purpose::AofBase, ..Origin::default() };
+        rdb::encode(&state.db.keyspace, &origin)
     }
 
     /// Serves one connection over any stream, until the client closes it.
@@ -145,8 +241,7 @@ impl Server {
     /// # Errors
     /// When the stream breaks.
     pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(&self, stream: S) -> io::Result<()> {
-        let mut connection = Connection::new(self, stream);
-        connection.run().await
+        Connection::new(self, stream, None).run().await
     }
 
     /// Looks at the data between two atomic units. Keys whose time has come may still be there until the next
@@ -155,14 +250,35 @@ impl Server {
         look(&self.lock().db.keyspace)
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
         self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A key expires sooner than all others did.
+    pub(crate) fn expiry_moved(&self) {
+        self.shared.expiry_moved.notify_one();
+    }
+
+    /// What is done once a second.
+    async fn keep_time(&self) {
+        for beat in 0.. {
+            {
+                let mut state = self.lock();
+                let State { replication, config, db, .. } = &mut *state;
+                replication.cron(config, now_ms(), beat, || db.draw_u64());
+            }
+            world::time::sleep(CRON).await;
+        }
     }
 
     /// Removes keys whose time has come, so that they are gone (and the observer knows) without any command.
     async fn expire_actively(&self) {
         loop {
-            let next = self.lock().db.keyspace.next_expiry_ms();
+            let next = {
+                let state = self.lock();
+                // A replica waits for its master's word.
+                state.db.keyspace.next_expiry_ms().filter(|_| !state.replication.is_replica())
+            };
             match next {
                 None => self.shared.expiry_moved.notified().await,
                 Some(ms) => {
@@ -185,107 +301,36 @@ impl Server {
     }
 }
 
+/// Where what is on the disk goes when the server starts.
+struct Loaded {
+    server: Server,
+}
+
+impl persistence::Target for Loaded {
+    fn restore(&mut self, snapshot: Snapshot) {
+        self.server.lock().db.keyspace.replace(snapshot.keyspace);
+    }
+
+    fn run(&mut self, args: &[&[u8]]) -> bool {
+        if args.first().is_none_or(|name| commands::find(name).is_none()) {
+            return false;
+        }
+        let mut state = self.server.lock();
+        state.begin_of_master(now_us());
+        let mut session = Session::of_master();
+        let mut discarded = Writer::default();
+        Unit { state: &mut state, session: &mut session, reply: &mut discarded }.request(args);
+        true
+    }
+}
+
 /// The clock of the server's host: microseconds since the Unix epoch.
-fn now_us() -> u64 {
+pub(crate) fn now_us() -> u64 {
     let since_epoch = world::time::system_now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since_epoch.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// A connection of a client.
-struct Connection<'a, S> {
-    server: &'a Server,
-    stream: S,
-    session: Session,
-    read: BytesMut,
-    parser: Parser,
-    replies: Writer,
-}
-
-impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
-    fn new(server: &'a Server, stream: S) -> Self {
-        let mut state = server.lock();
-        let session = Session::new(state.next_id);
-        state.next_id += 1;
-        drop(state);
-        Self {
-            server,
-            stream,
-            session,
-            read: BytesMut::with_capacity(READ_SIZE),
-            parser: Parser::default(),
-            replies: Writer::new(Protocol::Resp2),
-        }
-    }
-
-    async fn run(&mut self) -> io::Result<()> {
-        loop {
-            let mut more = true;
-            while more {
-                more = self.run_batch();
-                if !self.replies.is_empty() {
-                    self.stream.write_all(self.replies.as_bytes()).await?;
-                    self.stream.flush().await?;
-                    self.replies.clear();
-                }
-            }
-            if self.session.closing {
-                return self.stream.shutdown().await;
-            }
-            self.read.reserve(READ_SIZE);
-            if self.stream.read_buf(&mut self.read).await? == 0 {
-                return Ok(());
-            }
-        }
-    }
-
-    /// Runs the complete requests of the read buffer; true if it stopped early because of many replies.
-    fn run_batch(&mut self) -> bool {
-        let mut consumed = 0;
-        let mut state = None;
-        let more = loop {
-            let buffer = self.read.get(consumed..).unwrap_or_default();
-            match self.parser.parse(buffer) {
-                Ok(None) => break false,
-                Ok(Some(length)) => {
-                    let args: Vec<&[u8]> = self.parser.arguments(buffer).collect();
-                    if !args.is_empty() {
-                        let state = state.get_or_insert_with(|| self.server.lock());
-                        let soonest = state.db.keyspace.next_expiry_ms();
-                        state.begin(now_us());
-                        Unit { state, session: &mut self.session, reply: &mut self.replies }.request(&args);
-                        state.end();
-                        if state
-                            .db
-                            .keyspace
-                            .next_expiry_ms()
-                            .is_some_and(|new| soonest.is_none_or(|old| new < old))
-                        {
-                            self.server.shared.expiry_moved.notify_one();
-                        }
-                    }
-                    self.parser.reset();
-                    consumed += length;
-                }
-                Err(error) => {
-                    self.replies.error(format!("ERR Protocol error: {error}").as_bytes());
-                    self.session.closing = true;
-                }
-            }
-            if self.session.closing {
-                break false;
-            }
-            if self.replies.len() >= WRITE_AT {
-                break true;
-            }
-        };
-        drop(state);
-        self.read.advance(consumed);
-        more
-    }
-}
-
-impl<S> Drop for Connection<'_, S> {
-    fn drop(&mut self) {
-        self.server.lock().unwatch(&mut self.session);
-    }
+/// The same in milliseconds.
+pub(crate) fn now_ms() -> u64 {
+    now_us() / 1000
 }

@@ -12,6 +12,7 @@ pub(crate) use groups::{Claim, ReadOutcome};
 pub use groups::{Consumer, Group, Pending};
 pub use log::Log;
 pub(crate) use log::{NextId, Trim, TrimTo};
+pub(crate) use nodes::{Node, text_bytes};
 
 /// The fields of an entry with their values, in the order in which they were given.
 pub type Fields = Arc<[(Blob, Blob)]>;

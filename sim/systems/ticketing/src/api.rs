@@ -2,7 +2,10 @@
 //! each other. Errors are a [`wire::http::ApiError`] with one of the [`code`]s.
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{Class, OrderState, PaymentState, Trip};
+use crate::{
+    domain::{Class, OrderState, PaymentState, Trip},
+    ids::{OrderId, PaymentId},
+};
 
 /// Header with the idempotency key of a request that changes something.
 pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
@@ -164,17 +167,17 @@ pub struct PaymentView {
 }
 
 /// Between services: anything that is told about one order.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AboutOrder {
     /// Order id.
-    pub order: String,
+    pub order: OrderId,
 }
 
 /// Inventory, `POST /internal/deduct`: takes stock on every segment, or none.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Deduct {
     /// Order id.
-    pub order: String,
+    pub order: OrderId,
     /// What is travelled.
     pub trip: Trip,
     /// Seats to take on every segment.
@@ -197,7 +200,7 @@ pub enum DeductOutcome {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GiveBack {
     /// Order id.
-    pub order: String,
+    pub order: OrderId,
     /// What the order was for.
     pub trip: Trip,
     /// Also what was sold or ticketed already: only for an order in FAIL.
@@ -218,7 +221,7 @@ pub enum Moved {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LockSeats {
     /// Order id.
-    pub order: String,
+    pub order: OrderId,
     /// What is travelled.
     pub trip: Trip,
     /// Number of seats.
@@ -240,10 +243,10 @@ pub enum LockOutcome {
 }
 
 /// Order, `POST /internal/orders/{id}/paid`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Paid {
     /// The payment that paid.
-    pub payment: String,
+    pub payment: PaymentId,
 }
 
 /// Order, `POST /internal/orders/{id}/success`.
@@ -266,7 +269,7 @@ pub struct MoveOutcome {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OrderRecord {
     /// Order id.
-    pub order: String,
+    pub order: OrderId,
     /// Who ordered.
     pub account: String,
     /// Where it stands.

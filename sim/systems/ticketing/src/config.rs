@@ -1,8 +1,11 @@
 //! Everything that a run can set: what is on sale, where the services live, and the numbers of the rules.
 use std::{collections::BTreeMap, time::Duration};
 
+use wire::redis::Durability;
+
 use crate::{
     domain::{Class, Trip},
+    shards::Shards,
     timetable::TrainRun,
 };
 
@@ -50,13 +53,22 @@ impl Service {
     }
 }
 
+/// Where Redis is. Addresses are "host:port".
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RedisAddress {
+    /// One server.
+    Server(String),
+    /// The cluster that these nodes belong to.
+    Cluster(Vec<String>),
+}
+
 /// Where everything lives.
 #[derive(Debug, Clone)]
 pub struct Topology {
     /// Instances of each service, at least 1; a service that is not named has [`Topology::INSTANCES`].
     pub instances: BTreeMap<Service, usize>,
-    /// Address of Redis, "host:port".
-    pub redis: String,
+    /// Where Redis is.
+    pub redis: RedisAddress,
     /// Address of the bank's payment gateway, "host:port".
     pub bank: String,
 }
@@ -90,7 +102,7 @@ impl Default for Topology {
     fn default() -> Topology {
         Topology {
             instances: BTreeMap::new(),
-            redis: "redis-1:6379".to_owned(),
+            redis: RedisAddress::Server("redis-1:6379".to_owned()),
             bank: "bank-1:80".to_owned(),
         }
     }
@@ -276,7 +288,7 @@ impl Default for Timeouts {
 /// How persisted work is done again after it failed.
 #[derive(Debug, Clone)]
 pub struct WorkRules {
-    /// How often each instance looks for work that is due.
+    /// How often each instance looks for work that is due in a list, in one of the shards after the other.
     pub sweep_every: Duration,
     /// Most pieces of work that an instance takes from one list at a time.
     pub batch: usize,
@@ -322,6 +334,11 @@ pub struct Config {
     pub sale: Sale,
     /// Where everything lives.
     pub topology: Topology,
+    /// How many replicas must have what an answer of Redis rests on before a service believes it, and how long they may
+    /// take; `None`: what the master says is enough.
+    pub durability: Option<Durability>,
+    /// The parts that the data in Redis is divided into; the same for as long as the data is there.
+    pub shards: Shards,
     /// Time to pay, from the submission of the order. Short, so that a rehearsal sees the deadline pass.
     pub pay_within: Duration,
     /// Time to place an order (take stock and seat); it is given up when nobody has finished it by then. Must be
@@ -360,6 +377,8 @@ impl Default for Config {
         Config {
             sale: Sale::default(),
             topology: Topology::default(),
+            durability: None,
+            shards: Shards::default(),
             pay_within: Duration::from_secs(45),
             place_within: Duration::from_secs(12),
             seat_lock_grace: Duration::from_secs(30),

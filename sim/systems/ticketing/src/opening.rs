@@ -1,7 +1,7 @@
 //! Opening a sale: the stock and the seats that are there before the first buyer comes.
 use redis::{RedisResult, aio::ConnectionLike};
 
-use crate::{config::Sale, keys, seat::map};
+use crate::{Config, keys, seat::map};
 
 /// Seats written by one command.
 const SEATS_PER_COMMAND: u32 = 500;
@@ -11,12 +11,13 @@ const SEATS_PER_COMMAND: u32 = 500;
 ///
 /// # Errors
 /// Those of Redis.
-pub async fn open_sale(redis: &mut impl ConnectionLike, sale: &Sale) -> RedisResult<()> {
-    for run in sale.runs() {
-        let segments = run.segments();
+pub async fn open_sale(redis: &mut impl ConnectionLike, config: &Config) -> RedisResult<()> {
+    for run in config.sale.runs() {
+        let (id, segments) = (&run.train.id, run.segments());
+        let shard = config.shards.of_run(id);
         for class in &run.classes {
-            let stock = keys::stock(&run.train.id, class.class);
-            let seats = keys::seats(&run.train.id, class.class);
+            let stock = keys::stock(shard, id, class.class);
+            let seats = keys::seats(shard, id, class.class);
             let mut pipeline = redis::pipe();
             for segment in 0..segments {
                 pipeline.cmd("HSETNX").arg(&stock).arg(segment).arg(class.seats).ignore();

@@ -4,6 +4,7 @@ mod stage;
 use std::time::Duration;
 
 use stage::{Play, play};
+use ticketing as tested;
 
 /// Seeds that each kind of day is played with.
 const SEEDS: u64 = 5;
@@ -117,7 +118,7 @@ fn a_crash_at_every_step_of_an_order() {
 
 #[test]
 fn mutants_are_noticed() {
-    for mutant in ticketing::MUTANTS {
+    for mutant in tested::MUTANTS {
         let staged: fn(u64) -> Play = match mutant.scenario {
             "ticketing/peak" => peak,
             "ticketing/payment-trouble" => trouble,

@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{
     connection::single,
-    driver::{self, Request},
+    driver::{self, Parcel, Request},
     error::reply_lost,
 };
 
@@ -22,22 +22,48 @@ use super::{
 pub struct Options {
     /// Longest time for a connection to be established. Commands that wait for it fail as not sent.
     pub connect_timeout: Duration,
-    /// Longest time from handing a command to a connection until all its replies are there. When it passes, the
-    /// connection is given up with everything that is under way on it.
+    /// Longest time from handing a command to a connection until all its replies are there, the wait for replicas
+    /// not included. When it passes, the connection is given up with everything that is under way on it.
     pub response_timeout: Duration,
     /// Connections over which callers are spread in turn (at least one).
     pub connections: usize,
+    /// Hold replies back until replicas have what they rest on? By default not.
+    pub durability: Option<Durability>,
 }
 
 impl Default for Options {
-    /// One second for either timeout, two connections.
+    /// One second for either timeout, two connections, no durability.
     fn default() -> Self {
         Self {
             connect_timeout: Duration::from_secs(1),
             response_timeout: Duration::from_secs(1),
             connections: 2,
+            durability: None,
         }
     }
+}
+
+/// How many replicas must have what a reply rests on before the caller gets that reply.
+///
+/// Each connection commits in groups: what is waiting is written in one go with a `WAIT` behind it, and while that is
+/// under way (Redis serves nothing else on a connection during a `WAIT`), newer requests gather for the next group. So
+/// a request waits for at most one group before its own, and the cost of a `WAIT` is shared. When it says that enough
+/// replicas acknowledged, the group's replies are handed out; if not, each request fails as
+/// [not replicated](super::NotReplicated), and the connection goes on. A request whose replies are all errors is
+/// answered at once.
+///
+/// Reads are as durable as writes: after every command, a read as well, Redis notes how far the replication stream has
+/// come (`c->woff = server.master_repl_offset` in `processCommand` of server.c, 7.0), and that is what a later `WAIT`
+/// waits for. What a read has seen, whoever wrote it, was in the stream before; so nothing is read that may vanish by
+/// the loss of the master alone. This does not hold for a command that blocks (`BLPOP`) and is served later: its own
+/// effect joins the stream after the note was taken. And acknowledged by a replica is not the same as kept for good: a
+/// replica without these writes may win the election, and replicas acknowledge what is in their memory, not on disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Durability {
+    /// Replicas that have to acknowledge.
+    pub replicas: u32,
+    /// How long Redis waits for them, in whole milliseconds (at least one).
+    pub timeout: Duration,
 }
 
 /// A client of one server. Clones share its connections.
@@ -81,14 +107,29 @@ impl Client {
         &self.shared.address
     }
 
-    async fn exchange(&self, bytes: Vec<u8>, skip: usize, keep: usize) -> RedisResult<Vec<Value>> {
-        if skip + keep == 0 {
+    async fn exchange(&self, parcel: Parcel) -> RedisResult<Vec<Value>> {
+        if parcel.skip + parcel.keep == 0 {
             // An empty pipeline: nothing to send, nothing to wait for.
             return Ok(Vec::new());
         }
+        self.hand_over(parcel).replies().await
+    }
+
+    /// Hands a parcel to a connection, to be written soon.
+    pub(super) fn hand_over(&self, parcel: Parcel) -> Sent {
         let (reply, receiver) = oneshot::channel();
-        self.shared.hand_over(Request { bytes, skip, keep, reply });
-        receiver.await.unwrap_or_else(|_| {
+        self.shared.hand_over(Request { parcel, reply });
+        Sent(receiver)
+    }
+}
+
+/// What was handed to a connection.
+pub(super) struct Sent(oneshot::Receiver<RedisResult<Vec<Value>>>);
+
+impl Sent {
+    /// Its replies, once they are all there and as durable as asked for.
+    pub(super) async fn replies(self) -> RedisResult<Vec<Value>> {
+        self.0.await.unwrap_or_else(|_| {
             Err(reply_lost(std::io::ErrorKind::ConnectionAborted, "the connection's task has ended"))
         })
     }
@@ -117,7 +158,7 @@ impl Shared {
 
 impl ConnectionLike for Client {
     fn req_packed_command<'a>(&'a mut self, cmd: &'a Cmd) -> RedisFuture<'a, Value> {
-        Box::pin(async move { single(self.exchange(cmd.get_packed_command(), 0, 1).await?) })
+        Box::pin(async move { single(self.exchange(Parcel::command(cmd.get_packed_command())).await?) })
     }
 
     fn req_packed_commands<'a>(
@@ -126,7 +167,15 @@ impl ConnectionLike for Client {
         offset: usize,
         count: usize,
     ) -> RedisFuture<'a, Vec<Value>> {
-        Box::pin(async move { self.exchange(pipeline.get_packed_pipeline(), offset, count).await })
+        Box::pin(async move {
+            let parcel = Parcel {
+                bytes: pipeline.get_packed_pipeline(),
+                skip: offset,
+                keep: count,
+                is_transaction: pipeline.is_transaction(),
+            };
+            self.exchange(parcel).await
+        })
     }
 
     fn get_db(&self) -> i64 {

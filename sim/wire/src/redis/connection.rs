@@ -92,9 +92,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
 /// The only reply of a single command, with an error reply turned into an error.
 pub(super) fn single(replies: Vec<Value>) -> RedisResult<Value> {
     match replies.into_iter().next() {
-        Some(Value::ServerError(error)) => Err(error.into()),
-        Some(value) => Ok(value),
+        Some(reply) => checked(reply),
         None => Err(reply_lost(io::ErrorKind::InvalidData, "no reply")),
+    }
+}
+
+/// A reply, with an error reply turned into an error.
+pub(super) fn checked(reply: Value) -> RedisResult<Value> {
+    match reply {
+        Value::ServerError(error) => Err(error.into()),
+        value => Ok(value),
     }
 }
 

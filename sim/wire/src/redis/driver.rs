@@ -7,6 +7,7 @@ use std::{
     io,
     pin::Pin,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use bytes::{Buf, BytesMut};
@@ -19,6 +20,7 @@ use world::{net::TcpStream, time::Instant};
 
 use super::{
     client::Options,
+    commit::{Commit, was_executed},
     error::{not_sent, reply_lost},
     frame::Decoder,
 };
@@ -28,19 +30,34 @@ const MAX_UNDER_WAY: usize = 4096;
 /// Bytes asked of the stream at once.
 const READ_SIZE: usize = 16 * 1024;
 
-/// What a caller hands in: encoded commands, and what to do with their replies.
-pub(super) struct Request {
+/// Encoded commands that are sent together, and what to do with their replies.
+#[derive(Debug, Default)]
+pub(super) struct Parcel {
     pub(super) bytes: Vec<u8>,
     /// Replies to drop (those of a transaction's queueing), before…
     pub(super) skip: usize,
     /// …the replies to hand back.
     pub(super) keep: usize,
+    /// `MULTI` … `EXEC`: what the last reply says goes for all commands.
+    pub(super) is_transaction: bool,
+}
+
+impl Parcel {
+    /// One encoded command.
+    pub(super) fn command(bytes: Vec<u8>) -> Self {
+        Self { bytes, skip: 0, keep: 1, is_transaction: false }
+    }
+}
+
+/// What a caller hands in.
+pub(super) struct Request {
+    pub(super) parcel: Parcel,
     pub(super) reply: oneshot::Sender<RedisResult<Vec<Value>>>,
 }
 
 impl fmt::Debug for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Request").field("bytes", &self.bytes.len()).finish_non_exhaustive()
+        f.debug_struct("Request").field("bytes", &self.parcel.bytes.len()).finish_non_exhaustive()
     }
 }
 
@@ -90,7 +107,17 @@ struct UnderWay {
     skip: usize,
     keep: usize,
     replies: Vec<Value>,
-    reply: oneshot::Sender<RedisResult<Vec<Value>>>,
+    asked_by: AskedBy,
+}
+
+/// Whose request it is.
+enum AskedBy {
+    Caller {
+        is_transaction: bool,
+        reply: oneshot::Sender<RedisResult<Vec<Value>>>,
+    },
+    /// Ours: the `WAIT` behind a group.
+    Group,
 }
 
 /// One connection, from its first request until it breaks.
@@ -102,6 +129,8 @@ struct Exchange<'a> {
     read: BytesMut,
     decoder: Decoder,
     under_way: VecDeque<UnderWay>,
+    /// With a durability.
+    commit: Option<Commit>,
     /// Wakes the task at the deadline of a request that was the oldest when it was set.
     alarm: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
 }
@@ -116,6 +145,7 @@ impl<'a> Exchange<'a> {
             read: BytesMut::with_capacity(READ_SIZE),
             decoder: Decoder::default(),
             under_way: VecDeque::new(),
+            commit: options.durability.as_ref().map(Commit::new),
             alarm: None,
         }
     }
@@ -125,15 +155,38 @@ impl<'a> Exchange<'a> {
             // The caller gave up before anything was written.
             return;
         }
+        let Parcel { bytes, skip, keep, is_transaction } = request.parcel;
+        self.send(&bytes, skip, keep, AskedBy::Caller { is_transaction, reply: request.reply });
+    }
+
+    fn send(&mut self, bytes: &[u8], skip: usize, keep: usize, asked_by: AskedBy) {
+        let waits = self.commit.as_ref().map_or(Duration::ZERO, Commit::timeout);
         self.under_way.push_back(UnderWay {
             starts_at: self.written + self.to_write.len() as u64,
-            deadline: Instant::now() + self.options.response_timeout,
-            skip: request.skip,
-            keep: request.keep,
-            replies: Vec::with_capacity(request.keep),
-            reply: request.reply,
+            deadline: Instant::now() + self.options.response_timeout + waits,
+            skip,
+            keep,
+            replies: Vec::with_capacity(keep),
+            asked_by,
         });
-        self.to_write.extend_from_slice(&request.bytes);
+        self.to_write.extend_from_slice(bytes);
+    }
+
+    /// May more requests be sent now?
+    fn has_room(&self) -> bool {
+        let is_closed = self.commit.as_ref().is_some_and(Commit::is_closed);
+        !is_closed && self.under_way.len() < MAX_UNDER_WAY
+    }
+
+    /// Sends the `WAIT` behind the group that was just taken, if there is one.
+    fn close_group(&mut self) {
+        let Some(commit) = &mut self.commit else { return };
+        if self.under_way.is_empty() {
+            return;
+        }
+        if let Some(wait) = commit.close() {
+            self.send(&wait, 0, 1, AskedBy::Group);
+        }
     }
 
     /// Runs until the connection breaks, a reply is overdue, or no client is left; says why.
@@ -148,7 +201,7 @@ impl<'a> Exchange<'a> {
                 return Poll::Ready(error);
             }
             let mut taken = false;
-            while self.under_way.len() < MAX_UNDER_WAY {
+            while self.has_room() {
                 match queue.poll_recv(cx) {
                     Poll::Ready(Some(request)) => {
                         self.take(request);
@@ -160,6 +213,7 @@ impl<'a> Exchange<'a> {
                     Poll::Ready(None) | Poll::Pending => break,
                 }
             }
+            self.close_group();
             match self.poll_write(cx) {
                 Poll::Ready(Err(error)) => return Poll::Ready(error),
                 Poll::Ready(Ok(())) | Poll::Pending => {}
@@ -221,10 +275,26 @@ impl<'a> Exchange<'a> {
             && oldest.replies.len() >= oldest.keep
             && let Some(done) = self.under_way.pop_front()
         {
-            // The caller may have gone; its reply is dropped and the connection stays in step.
-            let _ = done.reply.send(Ok(done.replies));
+            self.complete(done);
         }
         Ok(())
+    }
+
+    /// All replies of a request are there.
+    fn complete(&mut self, mut done: UnderWay) {
+        match (done.asked_by, &mut self.commit) {
+            (AskedBy::Caller { is_transaction, reply }, Some(commit))
+                if was_executed(&done.replies, is_transaction) =>
+            {
+                commit.hold(done.replies, reply);
+            }
+            (AskedBy::Caller { reply, .. }, _) => {
+                // The caller may have gone; its reply is dropped and the connection stays in step.
+                let _ = reply.send(Ok(done.replies));
+            }
+            (AskedBy::Group, Some(commit)) => commit.complete(done.replies.pop()),
+            (AskedBy::Group, None) => {}
+        }
     }
 
     /// One timer for all: replies come in order, so only the oldest request can be the first to be overdue.
@@ -245,14 +315,18 @@ impl<'a> Exchange<'a> {
     /// The connection is over: whoever still waits learns whether its request may have been executed.
     fn give_up(self, reason: &io::Error) {
         world::sometimes!(reason.kind() == io::ErrorKind::TimedOut, "redis.client.reply-overdue");
+        if let Some(mut commit) = self.commit {
+            commit.refuse(&format!("the reply to WAIT was lost: {reason}"));
+        }
         for waiting in self.under_way {
+            let AskedBy::Caller { reply, .. } = waiting.asked_by else { continue };
             let error = if waiting.starts_at < self.written {
                 world::reachable!("redis.client.reply-lost");
                 reply_lost(reason.kind(), reason)
             } else {
                 not_sent(reason.kind(), reason)
             };
-            let _ = waiting.reply.send(Err(error));
+            let _ = reply.send(Err(error));
         }
     }
 }

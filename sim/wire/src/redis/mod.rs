@@ -5,11 +5,14 @@
 //! - [`frame`]: what a client reads; decoded by `redis-protocol` after the sizes were checked.
 //! - [`Connection`]: one exchange at a time over one stream.
 //! - [`Client`]: many callers over a few connections to one address, reconnecting by itself.
+//! - [`ClusterClient`](cluster::ClusterClient): the same for a cluster; [`cluster::form`] makes one of single nodes.
 //!
-//! Commands, pipelines and scripts are those of the `redis` crate: both [`Connection`] and [`Client`] implement
-//! its [`ConnectionLike`](redis::aio::ConnectionLike).
+//! Commands, pipelines and scripts are those of the `redis` crate: [`Connection`], [`Client`] and
+//! [`ClusterClient`](cluster::ClusterClient) implement its [`ConnectionLike`](redis::aio::ConnectionLike).
 
 mod client;
+pub mod cluster;
+mod commit;
 mod connection;
 mod driver;
 mod error;
@@ -17,6 +20,6 @@ pub mod frame;
 pub mod reply;
 pub mod request;
 
-pub use client::{Client, Options};
+pub use client::{Client, Durability, Options};
 pub use connection::Connection;
-pub use error::{NotSent, was_not_sent};
+pub use error::{NotReplicated, NotSent, was_not_executed, was_not_replicated, was_not_sent};

@@ -50,10 +50,11 @@ fn split(address: &str) -> io::Result<(&str, u16)> {
 fn resolve(host: &str) -> io::Result<HostId> {
     common::with(|common| {
         let hosts = common.hosts.borrow();
-        if host == "localhost" || host == "127.0.0.1" {
+        let ip = host.parse::<IpAddr>();
+        if host == "localhost" || ip.as_ref().is_ok_and(IpAddr::is_loopback) {
             return Ok(common.current_host());
         }
-        if let Ok(ip) = host.parse::<IpAddr>() {
+        if let Ok(ip) = ip {
             let unreachable = || io::Error::new(io::ErrorKind::HostUnreachable, format!("no route to {ip}"));
             return hosts.by_ip(ip).ok_or_else(unreachable);
         }

@@ -61,7 +61,7 @@ impl Liveness {
                 )
             });
         }
-        for (name, left) in &facts.work {
+        for (name, left) in facts.work.iter().chain(&facts.dead_letters) {
             self.invariant
                 .check(at, *left == 0, || (format!("{left} pieces of work are left in {name}"), Vec::new()));
         }

@@ -2,7 +2,7 @@
 //!
 //! A party is an order that holds a seat by a live lock, or a passenger of it who has a valid ticket.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use ticketing::domain::{SeatLockState, Trip};
@@ -40,6 +40,22 @@ impl NoDoubleSeat {
             }
             _ => return,
         };
+        self.look(facts, order, at);
+    }
+
+    /// Looks at all orders anew, after the store has changed as a whole.
+    pub(in crate::systems::ticketing) fn rebase(&mut self, facts: &Facts, at: Duration) {
+        self.holders.clear();
+        self.held.clear();
+        let orders = facts.seat_locks.keys().chain(facts.tickets_of.keys()).chain(facts.lost_tickets.keys());
+        let orders: BTreeSet<&String> = orders.collect();
+        for order in orders {
+            self.look(facts, order.clone(), at);
+        }
+    }
+
+    /// Replaces the seats that an order holds.
+    fn look(&mut self, facts: &Facts, order: String, at: Duration) {
         let now = seats_of(facts, &order);
         for (trip, seat) in self.held.remove(&order).into_iter().flatten() {
             let coach = self.holders.entry((trip.run, trip.class)).or_default();
@@ -102,7 +118,8 @@ fn seats_of(facts: &Facts, order: &str) -> Vec<(Trip, String)> {
         .into_iter()
         .flat_map(|(trip, seats)| seats.iter().map(move |seat| (trip.clone(), seat.clone())));
     let ticketed = facts.valid_tickets(order).map(|(_, ticket)| (ticket.trip.clone(), ticket.seat.clone()));
-    let mut all: Vec<_> = locked.chain(ticketed).collect();
+    let lost = facts.lost_tickets(order).map(|ticket| (ticket.trip.clone(), ticket.seat.clone()));
+    let mut all: Vec<_> = locked.chain(ticketed).chain(lost).collect();
     all.sort_unstable();
     all.dedup();
     all

@@ -147,6 +147,11 @@ impl OneOutcome {
         }
     }
 
+    /// Was any buyer told that an order is in this state, and nothing later?
+    pub(in crate::systems::ticketing) fn was_told(&self, order: &str, state: OrderState) -> bool {
+        self.seen.iter().any(|((_, seen), last)| seen == order && *last == state)
+    }
+
     /// `value` is "ORDER STATE".
     fn on_status(&mut self, operation: &Operation, value: &str, at: Duration) {
         let Some((order, state)) = value.split_once(' ') else { return };

@@ -3,7 +3,7 @@
 //! Stock and seats are locked separately, so both are counted: once with the live holds of stock, once with the live
 //! locks of seats, each together with the valid tickets. An order that has both a lock and tickets counts once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use ticketing::domain::{Class, HoldState, SeatLockState, Trip};
@@ -59,6 +59,18 @@ impl ZeroOversell {
         let Some(order) = order else { return };
         for ledger in [Ledger::Stock, Ledger::Seats] {
             self.recount(facts, ledger, order, at);
+        }
+    }
+
+    /// Counts all orders anew, after the store has changed as a whole.
+    pub(in crate::systems::ticketing) fn rebase(&mut self, facts: &Facts, at: Duration) {
+        (self.taken, self.loads) = Default::default();
+        let orders = facts.holds.keys().chain(facts.seat_locks.keys()).chain(facts.tickets_of.keys());
+        let orders: BTreeSet<&String> = orders.chain(facts.lost_tickets.keys()).collect();
+        for order in orders {
+            for ledger in [Ledger::Stock, Ledger::Seats] {
+                self.recount(facts, ledger, order, at);
+            }
         }
     }
 
@@ -119,7 +131,8 @@ fn load(facts: &Facts, ledger: Ledger, order: &str) -> Load {
             .and_then(|lock| Some((lock.trip.as_ref()?, lock.seats.len() as u32))),
     };
     let mut load = Load::new();
-    for (_, ticket) in facts.valid_tickets(order) {
+    let valid = facts.valid_tickets(order).map(|(_, ticket)| ticket);
+    for ticket in valid.chain(facts.lost_tickets(order)) {
         let segments = load.entry(coach(&ticket.trip)).or_default();
         (ticket.trip.from..ticket.trip.to).for_each(|segment| *segments.entry(segment).or_default() += 1);
     }

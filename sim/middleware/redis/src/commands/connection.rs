@@ -104,7 +104,7 @@ pub(super) fn quit(unit: &mut Unit<'_>, _: &Args<'_>) -> Outcome {
 /// Back to the state of a new connection.
 pub(super) fn reset(unit: &mut Unit<'_>, _: &Args<'_>) -> Outcome {
     unit.state.unwatch(unit.session);
-    *unit.session = Session::new(unit.session.id);
+    *unit.session = Session::new(unit.session.id, unit.session.peer);
     unit.reply.set_protocol(Protocol::Resp2);
     unit.reply.status("RESET");
     Ok(())

@@ -24,6 +24,8 @@ pub(super) fn incrbyfloat(c: &mut Context<'_>, a: &Args<'_>) -> Outcome {
     };
     let sum = add(current, Extended::parse(a[2]).ok_or(NOT_FLOAT)?)?;
     c.reply.bulk(sum.as_bytes());
+    // Replicas may have been built with another floating-point unit.
+    c.db.propagation.instead(&[b"SET", a[1], sum.as_bytes(), b"KEEPTTL"]);
     c.db.keyspace.set(a[1], Value::String(sum.into_bytes()), Expiry::Keep);
     Ok(())
 }
@@ -42,6 +44,7 @@ pub(super) fn hincrbyfloat(c: &mut Context<'_>, a: &Args<'_>) -> Outcome {
         set_field(hash, a[2], Blob::from(sum.as_bytes()));
         ((), true)
     })?;
+    c.db.propagation.instead(&[b"HSET", a[1], a[2], sum.as_bytes()]);
     c.reply.bulk(sum.as_bytes());
     Ok(())
 }

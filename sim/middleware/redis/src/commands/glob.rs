@@ -3,7 +3,7 @@
 /// Does the whole text match? `*` any bytes, `?` one byte, `[a-z]` or `[^a-z]` one of a class, `\` escapes.
 ///
 /// Only the last `*` is ever tried again, so the time is bounded by the product of both lengths.
-pub(super) fn matches(pattern: &[u8], text: &[u8]) -> bool {
+pub(crate) fn matches(pattern: &[u8], text: &[u8]) -> bool {
     let (mut p, mut t) = (0, 0);
     let mut retry: Option<(usize, usize)> = None;
     loop {

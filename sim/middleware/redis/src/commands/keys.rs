@@ -196,9 +196,11 @@ fn expire_at(
         Ok(ms) if at > now_ms => {
             c.db.keyspace.set_expiry(key, Some(ms));
             c.db.keyspace.touch(key);
+            c.db.propagation.instead(&[b"PEXPIREAT", key, ms.to_string().as_bytes()]);
         }
         _ => {
             c.db.keyspace.remove(key);
+            c.db.propagation.instead(&[b"DEL", key]);
         }
     }
     c.reply.integer(1);

@@ -2,13 +2,18 @@
 
 mod bitfield;
 mod bitmaps;
+mod cluster;
 mod connection;
+mod dump;
+mod flags;
 mod floats;
-mod glob;
+pub(crate) mod glob;
 mod hashes;
 mod keys;
+mod keys_of;
 mod lcs;
 mod lists;
+mod persistence;
 mod random;
 mod scan;
 mod scripts;
@@ -29,16 +34,21 @@ mod transactions;
 use wire::redis::reply::Writer;
 
 use crate::{
+    cluster::{Access, Cluster, Slot},
     error::{
         OUT_OF_RANGE_POSITIVE, Outcome, ReplyError, SYNTAX, UNKNOWN_FROM_SCRIPT, WRONG_ARITY_FROM_SCRIPT,
         WRONG_TYPE, fixed,
     },
     keyspace::{Keyspace, Kind},
     number::natural,
+    propagation::Propagation,
     session::Unit,
 };
 
+pub(crate) use flags::Flags;
+pub(crate) use keys_of::KeyPlaces;
 pub(crate) use server::VERSION;
+pub(crate) use stream_groups::{reply_help, wrong_subcommand};
 pub(crate) use table::TABLE;
 
 /// What a data command works on: all that one atomic unit sees of the server.
@@ -49,6 +59,15 @@ pub(crate) struct Database {
     pub(crate) now_us: u64,
     /// State of the generator behind `SPOP`, `SRANDMEMBER`, `RANDOMKEY` and their like.
     pub(crate) random: u64,
+    /// What the unit gives to replicas and the append-only file.
+    pub(crate) propagation: Propagation,
+    /// Why the commands of the unit may not write, if they may not.
+    pub(crate) refusal: Option<Refusal>,
+    /// The node's part in a cluster, if it is in one.
+    pub(crate) cluster: Option<Box<Cluster>>,
+    /// What the connection that runs the unit has said about redirections, and the slot that its keys are of.
+    pub(crate) access: Access,
+    pub(crate) slot: Option<Slot>,
 }
 
 impl Database {
@@ -56,15 +75,43 @@ impl Database {
         self.now_us / 1000
     }
 
-    /// A number below `bound`, drawn with SplitMix64: the same history of commands draws the same numbers.
-    pub(crate) fn draw(&mut self, bound: usize) -> usize {
+    /// Is a command that a script calls for this node, and for the slot of the script's other keys?
+    pub(crate) fn route_call(&mut self, command: &Command, args: &Args<'_>) -> Outcome {
+        let Some(cluster) = &self.cluster else { return Ok(()) };
+        let access = Access { writes: command.writes, ..self.access };
+        let keys = KeyPlaces::of(command, args).keys(args);
+        let slot = cluster.route(keys, access, |key| self.keyspace.get(key).is_some());
+        match slot.map_err(|redirection| fixed(redirection.in_script()))? {
+            slot @ Some(_) if self.slot.is_some() && slot != self.slot => {
+                Err(fixed("ERR Script attempted to access keys that do not hash to the same slot"))
+            }
+            slot => {
+                self.slot = self.slot.or(slot);
+                Ok(())
+            }
+        }
+    }
+
+    /// Removes the keys whose time has come.
+    pub(crate) fn purge(&mut self) {
+        let now_ms = self.now_ms();
+        let Self { keyspace, propagation, .. } = self;
+        keyspace.purge(now_ms, |key| propagation.removed(key));
+    }
+
+    /// A number drawn with SplitMix64: the same history of commands draws the same numbers.
+    pub(crate) fn draw_u64(&mut self) -> u64 {
         self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.random;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^= z >> 31;
+        z ^ (z >> 31)
+    }
+
+    /// A number below `bound`, drawn.
+    pub(crate) fn draw(&mut self, bound: usize) -> usize {
         // The product's upper half is below the bound; its bias is below 2^-32 for any real set.
-        ((u128::from(z) * bound as u128) >> 64) as usize
+        ((u128::from(self.draw_u64()) * bound as u128) >> 64) as usize
     }
 }
 
@@ -93,9 +140,57 @@ pub(crate) struct Command {
     /// Number of arguments, the name included; negative: at least so many.
     pub(crate) arity: i8,
     pub(crate) writes: bool,
+    pub(crate) flags: Flags,
     /// Places of the keys among the arguments: first, last (negative: from the end), step.
     pub(crate) keys: (i8, i8, i8),
     pub(crate) run: Run,
+}
+
+/// Why a unit may not write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// The server is a replica.
+    ReadOnly,
+    /// Fewer replicas than configured are near.
+    NoReplicas,
+    /// What is written cannot be kept on the disk.
+    Disk,
+}
+
+impl Refusal {
+    /// The error for a command, if it is refused.
+    pub(crate) fn of(self, command: &Command) -> Option<ReplyError> {
+        match self {
+            Refusal::ReadOnly => {
+                command.writes.then_some(fixed("READONLY You can't write against a read only replica."))
+            }
+            Refusal::NoReplicas => {
+                command.writes.then_some(fixed("NOREPLICAS Not enough good replicas to write."))
+            }
+            Refusal::Disk => {
+                command.writes.then_some(fixed("MISCONF Errors writing to the disk of the server"))
+            }
+        }
+    }
+}
+
+/// Runs a data command, and propagates what it changed.
+pub(crate) fn perform(
+    command: &Command,
+    run: fn(&mut Context<'_>, &Args<'_>) -> Outcome,
+    c: &mut Context<'_>,
+    args: &Args<'_>,
+) -> Outcome {
+    if !command.writes {
+        return run(c, args);
+    }
+    let before = c.db.keyspace.revision();
+    c.db.propagation.begin();
+    let outcome = run(c, args);
+    if c.db.keyspace.revision() != before {
+        c.db.propagation.verbatim(args);
+    }
+    outcome
 }
 
 impl Command {

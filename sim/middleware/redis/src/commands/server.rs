@@ -1,25 +1,17 @@
 //! Commands about the server itself: enough for real clients to feel at home.
 
+use std::collections::BTreeMap;
+
 use crate::{
-    commands::{Args, Command, Context, Run, TABLE, find, glob, is},
+    commands::{Args, Command, Context, Run, TABLE, find, is},
+    config::SetError,
     error::{Outcome, ReplyError, SYNTAX},
-    number::integer,
+    replication,
     session::Unit,
 };
 
 /// The version that the server claims and behaves like.
 pub(crate) const VERSION: &str = "7.0.15";
-
-/// The configuration that clients ask for.
-const CONFIGURATION: &[(&str, &str)] = &[
-    ("appendonly", "no"),
-    ("databases", "1"),
-    ("maxmemory", "0"),
-    ("maxmemory-policy", "noeviction"),
-    ("proto-max-bulk-len", "536870912"),
-    ("save", ""),
-    ("timeout", "0"),
-];
 
 pub(super) fn ping(c: &mut Context<'_>, a: &Args<'_>) -> Outcome {
     match a {
@@ -43,46 +35,72 @@ pub(super) fn time(c: &mut Context<'_>, _: &Args<'_>) -> Outcome {
     Ok(())
 }
 
-pub(super) fn info(c: &mut Context<'_>, _: &Args<'_>) -> Outcome {
-    let keys = c.db.keyspace.len();
-    let keyspace = if keys == 0 { String::new() } else { format!("db0:keys={keys}\r\n") };
-    c.reply.text(&format!(
-        "# Server\r\nredis_version:{VERSION}\r\nredis_mode:standalone\r\n\r\n\
-         # Replication\r\nrole:master\r\nconnected_slaves:0\r\n\r\n\
-         # Cluster\r\ncluster_enabled:0\r\n\r\n# Keyspace\r\n{keyspace}"
-    ));
-    Ok(())
-}
-
-/// `WAIT replicas timeout`: there are no replicas.
-pub(super) fn wait(unit: &mut Unit<'_>, a: &Args<'_>) -> Outcome {
-    integer(a[1])?;
-    integer(a[2])?;
-    unit.reply.integer(0);
+/// `INFO [section…]`
+pub(super) fn info(unit: &mut Unit<'_>, a: &Args<'_>) -> Outcome {
+    let wanted = |name: &str| {
+        let all = |section: &&[u8]| is(section, "ALL") || is(section, "DEFAULT") || is(section, "EVERYTHING");
+        a.len() == 1 || a[1..].iter().any(|section| is(section, name) || all(section))
+    };
+    let mut sections = Vec::new();
+    if wanted("SERVER") {
+        let mode = if unit.state.config.cluster_enabled { "cluster" } else { "standalone" };
+        let port = unit.state.port;
+        sections
+            .push(format!("# Server\r\nredis_version:{VERSION}\r\nredis_mode:{mode}\r\ntcp_port:{port}\r\n"));
+    }
+    if wanted("REPLICATION") {
+        sections.push(format!("# Replication\r\n{}", replication::commands::info(unit)));
+    }
+    if wanted("CLUSTER") {
+        let enabled = u8::from(unit.state.config.cluster_enabled);
+        sections.push(format!("# Cluster\r\ncluster_enabled:{enabled}\r\n"));
+    }
+    if wanted("KEYSPACE") {
+        let keys = unit.state.db.keyspace.len();
+        let line = if keys == 0 { String::new() } else { format!("db0:keys={keys}\r\n") };
+        sections.push(format!("# Keyspace\r\n{line}"));
+    }
+    unit.reply.text(&sections.join("\r\n"));
     Ok(())
 }
 
 pub(super) fn config(unit: &mut Unit<'_>, a: &Args<'_>) -> Outcome {
-    if is(a[1], "GET") && a.len() > 2 {
-        let lower = |pattern: &&[u8]| pattern.to_ascii_lowercase();
-        let patterns: Vec<Vec<u8>> = a[2..].iter().map(lower).collect();
-        let wanted = |name: &str| patterns.iter().any(|pattern| glob::matches(pattern, name.as_bytes()));
-        let found: Vec<_> = CONFIGURATION.iter().filter(|(name, _)| wanted(name)).collect();
+    if is(a[1], "GET") {
+        let found: BTreeMap<&str, String> = a[2..]
+            .iter()
+            .flat_map(|pattern| unit.state.config.get(&String::from_utf8_lossy(pattern)))
+            .collect();
         unit.reply.map(found.len());
         for (name, value) in found {
             unit.reply.bulk(name.as_bytes());
             unit.reply.bulk(value.as_bytes());
         }
-        Ok(())
-    } else if is(a[1], "SET") && a.len() > 3 {
-        let name = String::from_utf8_lossy(a[2]);
-        Err(ReplyError::new(format!("ERR Unknown option or number of arguments for CONFIG SET - '{name}'")))
-    } else if is(a[1], "RESETSTAT") && a.len() == 2 {
+    } else if is(a[1], "SET") {
+        let (pairs, rest) = a[2..].as_chunks::<2>();
+        if !rest.is_empty() {
+            return Err(ReplyError::wrong_arity("config|set"));
+        }
+        let mut changed = unit.state.config.clone();
+        for [name, value] in pairs {
+            let (name, value) = (String::from_utf8_lossy(name), String::from_utf8_lossy(value));
+            changed.change(&name, &value).map_err(|error| match error {
+                SetError::Unknown => ReplyError::new(format!(
+                    "ERR Unknown option or number of arguments for CONFIG SET - '{name}'"
+                )),
+                SetError::Immutable => ReplyError::new(format!(
+                    "ERR CONFIG SET failed (possibly related to argument '{name}') - can't set immutable config"
+                )),
+                SetError::Invalid(why) => ReplyError::new(format!(
+                    "ERR CONFIG SET failed (possibly related to argument '{name}') - {why}"
+                )),
+            })?;
+        }
+        unit.state.configure(changed);
         unit.reply.ok();
-        Ok(())
     } else {
-        Err(SYNTAX)
+        unit.reply.ok();
     }
+    Ok(())
 }
 
 pub(super) fn command(unit: &mut Unit<'_>, a: &Args<'_>) -> Outcome {

@@ -85,6 +85,11 @@ pub(super) fn spop(c: &mut Context<'_>, a: &Args<'_>) -> Outcome {
         (popped, changed)
     })?;
     let popped = popped.unwrap_or_default();
+    if !popped.is_empty() {
+        let members = popped.iter().map(|member| &**member);
+        let command: Vec<&[u8]> = [&b"SREM"[..], a[1]].into_iter().chain(members).collect();
+        c.db.propagation.instead(&command);
+    }
     if count.is_some() {
         c.reply.set(popped.len());
         for member in &popped {

@@ -1,6 +1,8 @@
 //! `XGROUP`, and what consumers do about their pending entries. Those who watch a key are not told of any of this,
 //! as in Redis; the observer is.
 
+use wire::redis::reply::Writer;
+
 use crate::{
     commands::{
         Args, Context, check_type, is,
@@ -35,19 +37,19 @@ const ATTEMPTS: usize = 10;
 const MAX_CLAIMS: i64 = i64::MAX / 16;
 
 /// Replies to the `HELP` of a container command.
-pub(super) fn reply_help(c: &mut Context<'_>, a: &Args<'_>, lines: &[&str]) {
+pub(crate) fn reply_help(reply: &mut Writer, a: &Args<'_>, lines: &[&str]) {
     let command = String::from_utf8_lossy(a[0]).to_uppercase();
-    c.reply.array(lines.len() + 3);
-    c.reply.status(&format!("{command} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:"));
+    reply.array(lines.len() + 3);
+    reply.status(&format!("{command} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:"));
     for line in lines {
-        c.reply.status(line);
+        reply.status(line);
     }
-    c.reply.status("HELP");
-    c.reply.status("    Prints this help.");
+    reply.status("HELP");
+    reply.status("    Prints this help.");
 }
 
 /// The error for arguments that do not fit a subcommand.
-pub(super) fn wrong_subcommand(a: &Args<'_>) -> ReplyError {
+pub(crate) fn wrong_subcommand(a: &Args<'_>) -> ReplyError {
     let given = &a[1][..a[1].len().min(128)];
     let (given, command) = (String::from_utf8_lossy(given), String::from_utf8_lossy(a[0]).to_uppercase());
     ReplyError::new(format!(
@@ -119,7 +121,7 @@ impl GroupOptions {
 
 pub(super) fn xgroup(c: &mut Context<'_>, a: &Args<'_>) -> Outcome {
     if a.len() == 2 {
-        reply_help(c, a, HELP);
+        reply_help(c.reply, a, HELP);
         return Ok(());
     }
     if is(a[1], "CREATE") {
@@ -337,6 +339,69 @@ impl ClaimOptions {
     }
 }
 
+/// Replicas get what became of entries that a consumer took: their time and number of deliveries.
+pub(super) fn propagate_taken(
+    c: &mut Context<'_>,
+    key: &[u8],
+    name: &[u8],
+    taken: impl IntoIterator<Item = StreamId>,
+) {
+    if !c.db.propagation.wanted {
+        return;
+    }
+    let Ok(Some(group)) =
+        c.db.keyspace.read::<Stream>(key).map(|stream| stream.and_then(|it| it.group(name)))
+    else {
+        return;
+    };
+    let last_id = group.last_id().to_string();
+    for id in taken {
+        let Some(pending) = group.pending.get(&id) else { continue };
+        c.db.propagation.instead(&[
+            b"XCLAIM",
+            key,
+            name,
+            &pending.consumer,
+            b"0",
+            id.to_string().as_bytes(),
+            b"TIME",
+            pending.delivered_ms.to_string().as_bytes(),
+            b"RETRYCOUNT",
+            pending.deliveries.to_string().as_bytes(),
+            b"FORCE",
+            b"JUSTID",
+            b"LASTID",
+            last_id.as_bytes(),
+        ]);
+    }
+}
+
+/// Replicas get how far a group has read.
+pub(super) fn propagate_position(c: &mut Context<'_>, key: &[u8], name: &[u8]) {
+    let Ok(Some(group)) =
+        c.db.keyspace.read::<Stream>(key).map(|stream| stream.and_then(|it| it.group(name)))
+    else {
+        return;
+    };
+    let (last_id, read) = (group.last_id().to_string(), group.entries_read.unwrap_or(-1).to_string());
+    c.db.propagation.instead(&[
+        b"XGROUP",
+        b"SETID",
+        key,
+        name,
+        last_id.as_bytes(),
+        b"ENTRIESREAD",
+        read.as_bytes(),
+    ]);
+}
+
+/// Replicas forget entries that were deleted while a consumer had them.
+fn propagate_gone(c: &mut Context<'_>, key: &[u8], name: &[u8], gone: &[StreamId]) {
+    for id in gone {
+        c.db.propagation.instead(&[b"XACK", key, name, id.to_string().as_bytes()]);
+    }
+}
+
 /// `XCLAIM key group consumer least-idle id… [option…]`
 pub(super) fn xclaim(c: &mut Context<'_>, a: &Args<'_>) -> Outcome {
     if group(c, a[1], a[2])?.is_none() {
@@ -355,14 +420,16 @@ pub(super) fn xclaim(c: &mut Context<'_>, a: &Args<'_>) -> Outcome {
     };
     let claimed = c.db.keyspace.edit(a[1], |stream: &mut Stream| {
         let (log, Some(group)) = (&stream.log, stream.groups.get_mut(a[2])) else {
-            return (Vec::new(), false);
+            return ((Vec::new(), Vec::new()), false);
         };
         group.last_id = group.last_id.max(options.last_id);
-        let mut claimed = Vec::new();
+        let (mut claimed, mut gone) = (Vec::new(), Vec::new());
         for id in ids {
             let Some(fields) = log.get(id) else {
                 // The entry was deleted: there is nothing to be acknowledged any more.
-                group.acknowledge(id);
+                if group.acknowledge(id) {
+                    gone.push(id);
+                }
                 continue;
             };
             let takes = group.pending.get(&id).map_or(options.force, |pending| {
@@ -374,10 +441,17 @@ pub(super) fn xclaim(c: &mut Context<'_>, a: &Args<'_>) -> Outcome {
                 claimed.push((id, fields.clone()));
             }
         }
-        (claimed, false)
+        ((claimed, gone), false)
     })?;
+    let (claimed, gone) = claimed.unwrap_or_default();
     c.db.keyspace.note(a[1]);
-    reply_claimed(c, &claimed.unwrap_or_default(), options.only_ids);
+    propagate_gone(c, a[1], a[2], &gone);
+    propagate_taken(c, a[1], a[2], claimed.iter().map(|(id, _)| *id));
+    if options.last_id > StreamId::MIN && claimed.is_empty() {
+        propagate_position(c, a[1], a[2]);
+    }
+    c.db.propagation.instead(&[]);
+    reply_claimed(c, &claimed, options.only_ids);
     Ok(())
 }
 
@@ -444,6 +518,9 @@ pub(super) fn xautoclaim(c: &mut Context<'_>, a: &Args<'_>) -> Outcome {
             .edit(a[1], |stream: &mut Stream| (sweep(stream, a[2], a[3], &options, now_ms), false))?;
     let swept = swept.flatten().ok_or_else(|| no_key_or_group(a[1], a[2]))?;
     c.db.keyspace.note(a[1]);
+    propagate_gone(c, a[1], a[2], &swept.deleted);
+    propagate_taken(c, a[1], a[2], swept.claimed.iter().map(|(id, _)| *id));
+    c.db.propagation.instead(&[]);
     c.reply.array(3);
     reply_id(c.reply, swept.next);
     reply_claimed(c, &swept.claimed, options.only_ids);

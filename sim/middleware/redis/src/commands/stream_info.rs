@@ -26,7 +26,7 @@ const USUAL_COUNT: usize = 10;
 
 pub(super) fn xinfo(c: &mut Context<'_>, a: &Args<'_>) -> Outcome {
     if a.len() == 2 {
-        reply_help(c, a, HELP);
+        reply_help(c.reply, a, HELP);
         return Ok(());
     }
     let now_ms = c.db.now_ms();

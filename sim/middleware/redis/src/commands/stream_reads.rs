@@ -3,6 +3,7 @@
 use crate::{
     commands::{
         Args, Context, is,
+        stream_groups::{propagate_position, propagate_taken},
         stream_ids::{self, reply_entry, reply_id},
     },
     error::{Outcome, ReplyError, SYNTAX, fixed},
@@ -116,6 +117,9 @@ impl<'a> Read<'a> {
         if after == UNSEEN && top <= seen {
             return Ok(None);
         }
+        if stream.group(group).is_some_and(|group| !group.consumers.contains_key(consumer)) {
+            c.db.propagation.instead(&[b"XGROUP", b"CREATECONSUMER", key, group, consumer]);
+        }
         let now_ms = c.db.now_ms();
         let outcome = c.db.keyspace.edit(key, |stream: &mut Stream| {
             let outcome = if after == UNSEEN {
@@ -126,7 +130,29 @@ impl<'a> Read<'a> {
             (outcome, false)
         })?;
         c.db.keyspace.note(key);
+        self.propagate(c, key, group, after == UNSEEN, outcome.as_ref());
         Ok(outcome)
+    }
+}
+
+impl Read<'_> {
+    /// What replicas get of a read by a group: who has what, and how far the group is. Reading again what is pending
+    /// changes nothing that they need.
+    fn propagate(
+        &self,
+        c: &mut Context<'_>,
+        key: &[u8],
+        group: &[u8],
+        is_new: bool,
+        outcome: Option<&ReadOutcome>,
+    ) {
+        if let Some(outcome) = outcome.filter(|_| is_new) {
+            if !self.acknowledged {
+                propagate_taken(c, key, group, outcome.iter().map(|(id, _)| *id));
+            }
+            propagate_position(c, key, group);
+        }
+        c.db.propagation.instead(&[]);
     }
 }
 

@@ -132,6 +132,11 @@ pub(super) fn xadd(c: &mut Context<'_>, a: &Args<'_>) -> Outcome {
         let changed = added.is_ok();
         (added, changed)
     })??;
+    // Replicas get the id that the clock gave.
+    let (added_text, place) = (added.to_string(), a.len() - rest.len() - 1);
+    let mut command = a.to_vec();
+    command[place] = added_text.as_bytes();
+    c.db.propagation.instead(&command);
     reply_id(c.reply, added);
     Ok(())
 }

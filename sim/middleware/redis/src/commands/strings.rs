@@ -49,8 +49,13 @@ fn expiry(c: &Context<'_>, command: &str, unit: Unit, argument: &[u8]) -> Result
 fn store(c: &mut Context<'_>, key: &[u8], value: &[u8], expiry: Expiry) {
     let keyspace = &mut c.db.keyspace;
     keyspace.set(key, Value::String(value.to_vec()), expiry);
-    if matches!(expiry, Expiry::At(ms) if ms < c.db.now_us / 1000) {
-        keyspace.remove(key);
+    if let Expiry::At(ms) = expiry {
+        if ms < c.db.now_us / 1000 {
+            keyspace.remove(key);
+            c.db.propagation.instead(&[b"DEL", key]);
+        } else {
+            c.db.propagation.instead(&[b"SET", key, value, b"PXAT", ms.to_string().as_bytes()]);
+        }
     }
 }
 
@@ -134,6 +139,7 @@ pub(super) fn getset(c: &mut Context<'_>, a: &Args<'_>) -> Outcome {
 pub(super) fn getdel(c: &mut Context<'_>, a: &Args<'_>) -> Outcome {
     get(c, a)?;
     c.db.keyspace.remove(a[1]);
+    c.db.propagation.instead(&[b"DEL", a[1]]);
     Ok(())
 }
 
@@ -161,14 +167,17 @@ pub(super) fn getex(c: &mut Context<'_>, a: &Args<'_>) -> Outcome {
     match at {
         Some(ms) if ms <= c.db.now_ms() => {
             c.db.keyspace.remove(a[1]);
+            c.db.propagation.instead(&[b"DEL", a[1]]);
         }
         Some(ms) => {
             c.db.keyspace.set_expiry(a[1], Some(ms));
             c.db.keyspace.touch(a[1]);
+            c.db.propagation.instead(&[b"PEXPIREAT", a[1], ms.to_string().as_bytes()]);
         }
         None if persist && c.db.keyspace.expires_ms(a[1]).is_some() => {
             c.db.keyspace.set_expiry(a[1], None);
             c.db.keyspace.touch(a[1]);
+            c.db.propagation.instead(&[b"PERSIST", a[1]]);
         }
         None => {}
     }

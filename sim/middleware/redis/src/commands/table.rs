@@ -1,10 +1,11 @@
 //! The static table that commands are dispatched by. Sorted by name.
 
 use super::{
-    Command, Run, bitfield, bitmaps, connection, floats, hashes, keys, lcs, lists, random, scan, scripts,
-    server, sets, sorted_set_algebra, sorted_set_ranges, sorted_sets, stream_groups, stream_info,
-    stream_reads, streams, strings, transactions,
+    Command, Run, bitfield, bitmaps, cluster, connection, dump, flags::Flags, floats, hashes, keys, lcs,
+    lists, persistence, random, scan, scripts, server, sets, sorted_set_algebra, sorted_set_ranges,
+    sorted_sets, stream_groups, stream_info, stream_reads, streams, strings, transactions,
 };
+use crate::replication::commands as replication;
 
 const fn data(
     name: &'static str,
@@ -13,7 +14,7 @@ const fn data(
     keys: (i8, i8, i8),
     run: fn(&mut super::Context<'_>, &super::Args<'_>) -> crate::error::Outcome,
 ) -> Command {
-    Command { name, arity, writes, keys, run: Run::Data(run) }
+    Command { name, arity, writes, flags: Flags::of(name), keys, run: Run::Data(run) }
 }
 
 const fn read(
@@ -39,7 +40,7 @@ const fn session(
     arity: i8,
     run: fn(&mut super::Unit<'_>, &super::Args<'_>) -> crate::error::Outcome,
 ) -> Command {
-    Command { name, arity, writes: false, keys: NONE, run: Run::Session(run) }
+    Command { name, arity, writes: false, flags: Flags::of(name), keys: NONE, run: Run::Session(run) }
 }
 
 const NONE: (i8, i8, i8) = (0, 0, 0);
@@ -57,13 +58,17 @@ const PAIRS: (i8, i8, i8) = (1, -1, 2);
 /// All commands.
 pub(crate) static TABLE: &[Command] = &[
     write("append", 3, ONE, strings::append),
+    session("asking", 1, cluster::asking),
     session("auth", -2, connection::auth),
+    session("bgrewriteaof", 1, persistence::bgrewriteaof),
+    session("bgsave", -1, persistence::bgsave),
     read("bitcount", -2, ONE, bitmaps::bitcount),
     write("bitfield", -2, ONE, bitfield::bitfield),
     read("bitfield_ro", -2, ONE, bitfield::bitfield_ro),
     write("bitop", -4, REST, bitmaps::bitop),
     read("bitpos", -3, ONE, bitmaps::bitpos),
     session("client", -2, connection::client),
+    session("cluster", -2, cluster::cluster),
     session("command", -1, server::command),
     session("config", -2, server::config),
     write("copy", -3, TWO, keys::copy),
@@ -72,6 +77,7 @@ pub(crate) static TABLE: &[Command] = &[
     write("decrby", 3, ONE, strings::decrby),
     write("del", -2, ALL, keys::del),
     session("discard", 1, transactions::discard),
+    read("dump", 2, ONE, dump::dump),
     read("echo", 2, NONE, server::echo),
     session("eval", -3, scripts::eval),
     session("eval_ro", -3, scripts::eval_ro),
@@ -110,8 +116,9 @@ pub(crate) static TABLE: &[Command] = &[
     write("incr", 2, ONE, strings::incr),
     write("incrby", 3, ONE, strings::incrby),
     write("incrbyfloat", 3, ONE, floats::incrbyfloat),
-    read("info", -1, NONE, server::info),
+    session("info", -1, server::info),
     read("keys", 2, NONE, keys::keys),
+    session("lastsave", 1, persistence::lastsave),
     read("lcs", -3, TWO, lcs::lcs),
     read("lindex", 3, ONE, lists::lindex),
     write("linsert", 5, ONE, lists::linsert),
@@ -136,12 +143,19 @@ pub(crate) static TABLE: &[Command] = &[
     read("pexpiretime", 2, ONE, keys::pexpiretime),
     read("ping", -1, NONE, server::ping),
     write("psetex", 4, ONE, strings::psetex),
+    session("psync", -3, replication::psync),
     read("pttl", 2, ONE, keys::pttl),
     session("quit", -1, connection::quit),
     read("randomkey", 1, NONE, keys::randomkey),
+    session("readonly", 1, cluster::readonly),
+    session("readwrite", 1, cluster::readwrite),
     write("rename", 3, TWO, keys::rename),
     write("renamenx", 3, TWO, keys::renamenx),
+    session("replconf", -1, replication::replconf),
+    session("replicaof", 3, replication::replicaof),
     session("reset", 1, connection::reset),
+    write("restore", -4, ONE, dump::restore),
+    session("role", 1, replication::role),
     write("rpop", -2, ONE, lists::rpop),
     write("rpoplpush", 3, TWO, lists::rpoplpush),
     write("rpush", -3, ONE, lists::rpush),
@@ -162,6 +176,7 @@ pub(crate) static TABLE: &[Command] = &[
     read("sintercard", -3, NONE, sets::sintercard),
     write("sinterstore", -3, ALL, sets::sinterstore),
     read("sismember", 3, ONE, sets::sismember),
+    session("slaveof", 3, replication::replicaof),
     read("smembers", 2, ONE, sets::smembers),
     read("smismember", -3, ONE, sets::smismember),
     write("smove", 4, TWO, sets::smove),
@@ -173,13 +188,14 @@ pub(crate) static TABLE: &[Command] = &[
     read("substr", 4, ONE, strings::getrange),
     read("sunion", -2, ALL, sets::sunion),
     write("sunionstore", -3, ALL, sets::sunionstore),
+    session("sync", 1, replication::sync),
     read("time", 1, NONE, server::time),
     read("touch", -2, ALL, keys::exists),
     read("ttl", 2, ONE, keys::ttl),
     read("type", 2, ONE, keys::type_of),
     write("unlink", -2, ALL, keys::del),
     session("unwatch", 1, transactions::unwatch),
-    session("wait", 3, server::wait),
+    session("wait", 3, replication::wait),
     session("watch", -2, transactions::watch),
     write("xack", -4, ONE, stream_groups::xack),
     write("xadd", -5, ONE, streams::xadd),
@@ -233,6 +249,7 @@ pub(crate) static TABLE: &[Command] = &[
 /// The subcommands of container commands, with their arity (the container included).
 pub(super) static SUBCOMMANDS: &[(&str, &[(&str, i8)])] = &[
     ("client", &[("getname", 2), ("id", 2), ("info", 2), ("list", -2), ("no-evict", 3), ("setname", 3)]),
+    ("cluster", crate::cluster::SUBCOMMANDS),
     ("command", &[("count", 2), ("docs", -2), ("info", -2), ("list", -2)]),
     ("config", &[("get", -3), ("resetstat", 2), ("set", -4)]),
     ("script", &[("exists", -3), ("flush", -2), ("kill", 2), ("load", 3)]),

@@ -40,11 +40,13 @@ pub(super) fn exec(unit: &mut Unit<'_>, _: &Args<'_>) -> Outcome {
         unit.reply.null_array();
         return Ok(());
     }
+    unit.session.is_executing = true;
     unit.reply.array(transaction.commands.len());
     for queued in &transaction.commands {
         let args: Vec<&[u8]> = queued.arguments.iter().map(|argument| &**argument).collect();
         unit.run(queued.command, &args);
     }
+    unit.session.is_executing = false;
     Ok(())
 }
 

@@ -8,7 +8,7 @@ use std::{
 use wire::redis::reply::{Protocol, Writer};
 
 use crate::{
-    commands::{self, Args, Context, Database, Run},
+    commands::{self, Args, Context, Database, Run, perform},
     error::{Outcome, ReplyError, UNKNOWN_FROM_SCRIPT, WRONG_ARITY_FROM_SCRIPT, fixed},
 };
 
@@ -19,6 +19,7 @@ pub(super) struct Running {
     /// Replies of the commands that the script calls, one at a time.
     pub(super) scratch: Writer,
     pub(super) read_only: bool,
+    pub(super) has_written: bool,
 }
 
 impl Running {
@@ -36,7 +37,16 @@ impl Running {
         if self.read_only && command.writes {
             return Err(fixed("ERR Write commands are not allowed from read-only scripts."));
         }
-        run(&mut Context { db: &mut self.db, reply: &mut self.scratch }, args)
+        self.db.route_call(command, args)?;
+        // A script that has begun to write goes on, as in Redis: half of its writes would be worse.
+        if let Some(refusal) = self.db.refusal
+            && !self.has_written
+            && let Some(error) = refusal.of(command)
+        {
+            return Err(error);
+        }
+        self.has_written |= command.writes;
+        perform(command, run, &mut Context { db: &mut self.db, reply: &mut self.scratch }, args)
     }
 }
 

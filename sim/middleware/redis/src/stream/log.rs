@@ -188,6 +188,16 @@ impl Log {
         before - self.entries.len()
     }
 
+    /// A log with these entries, which are within these nodes, in order.
+    pub(crate) fn restored(entries: BTreeMap<StreamId, Fields>, nodes: VecDeque<Node>) -> Self {
+        Self { entries, nodes, ..Self::default() }
+    }
+
+    /// The nodes in which Redis would store the entries.
+    pub(crate) fn nodes(&self) -> impl Iterator<Item = &Node> {
+        self.nodes.iter()
+    }
+
     /// Number of nodes in which Redis would store the entries.
     pub(crate) fn node_count(&self) -> usize {
         self.nodes.len()

@@ -13,18 +13,19 @@ const EMPTY_BYTES: usize = 7;
 
 /// A node: a listpack in Redis.
 #[derive(Debug, Clone)]
-pub(super) struct Node {
+pub(crate) struct Node {
     /// The id of the entry that it was made for; the others are stored as differences to it.
-    pub(super) first_id: StreamId,
+    pub(crate) first_id: StreamId,
     /// The id of its last entry, a deleted one included.
-    pub(super) last_id: StreamId,
+    pub(crate) last_id: StreamId,
     /// Entries that were not deleted.
-    pub(super) live: usize,
+    pub(crate) live: usize,
     /// Deleted entries keep their place.
-    dead: usize,
-    bytes: usize,
+    pub(crate) dead: usize,
+    /// Its size, deleted entries included.
+    pub(crate) bytes: usize,
     /// The fields of its first entry: entries with the same need not repeat them.
-    fields: Box<[Blob]>,
+    pub(crate) fields: Box<[Blob]>,
 }
 
 impl Node {
@@ -86,7 +87,7 @@ fn number_bytes(number: i64) -> usize {
 }
 
 /// Bytes of a text in a listpack; one that is an integer is stored as such.
-fn text_bytes(text: &[u8]) -> usize {
+pub(crate) fn text_bytes(text: &[u8]) -> usize {
     match (parse_i64(text), text.len()) {
         (Some(number), _) => number_bytes(number),
         (None, length @ ..64) => with_length(1 + length),

@@ -3,7 +3,11 @@
 //! This is the one place where real sockets, threads of the runtime and child processes are allowed.
 #![allow(dead_code, reason = "each test uses its part")]
 
+pub(crate) mod contents;
+pub(crate) mod store;
+
 use std::{
+    path::Path,
     process::{Child, Command, Stdio},
     time::Duration,
 };
@@ -35,6 +39,23 @@ pub(crate) async fn serve(server: Server) -> u16 {
     port
 }
 
+/// Is there a real `redis-server` 7? If not, says so, with a clear word.
+pub(crate) fn has_real_redis() -> bool {
+    let version = Command::new("redis-server").arg("--version").output();
+    let version = version.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
+    match version {
+        Ok(version) if version.contains("v=7.0.") => true,
+        Ok(other) => {
+            eprintln!("SKIPPED: the redis-server on the PATH is not version 7.0: {other}");
+            false
+        }
+        Err(_) => {
+            eprintln!("SKIPPED: there is no redis-server on the PATH to compare with (ci/test installs it)");
+            false
+        }
+    }
+}
+
 /// A real `redis-server` 7, ended with this value.
 pub(crate) struct RealRedis {
     child: Child,
@@ -44,30 +65,35 @@ pub(crate) struct RealRedis {
 impl RealRedis {
     /// Starts one on a free port; `None`, with a clear word, where there is none to start.
     pub(crate) async fn start() -> Option<Self> {
-        let version = Command::new("redis-server").arg("--version").output();
-        let version = version.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
-        match version {
-            Ok(version) if version.contains("v=7.0.") => {}
-            Ok(other) => {
-                eprintln!("SKIPPED: the redis-server on the PATH is not version 7.0: {other}");
-                return None;
-            }
-            Err(_) => {
-                eprintln!(
-                    "SKIPPED: there is no redis-server on the PATH to compare with (ci/test installs it)"
-                );
-                return None;
-            }
+        Self::start_with(&[]).await
+    }
+
+    /// Starts one whose files are in a directory: those that are there are loaded.
+    pub(crate) async fn start_in(directory: &Path, appendonly: &str) -> Option<Self> {
+        let directory = directory.to_str().expect("a path in UTF-8");
+        Self::start_with(&["--dir", directory, "--appendonly", appendonly]).await
+    }
+
+    /// Starts one with further arguments, which go before those that it has anyway.
+    pub(crate) async fn start_with(arguments: &[&str]) -> Option<Self> {
+        if !has_real_redis() {
+            return None;
         }
         let port = free_port().await;
         let child = Command::new("redis-server")
             .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
+            // Everything that is loaded is looked at, not only what is needed to load it.
+            .args(["--sanitize-dump-payload", "yes"])
+            .args(arguments)
             .stdout(Stdio::null())
             .spawn()
             .expect("redis-server starts");
         let real = Self { child, port };
         for _ in 0..200 {
-            if Raw::try_connect(port).await.is_some() {
+            // It listens while it still loads its files.
+            if let Some(mut connection) = Raw::try_connect(port).await
+                && connection.words("PING").await.text() == "PONG"
+            {
                 return Some(real);
             }
             pause(Duration::from_millis(25)).await;
@@ -84,7 +110,7 @@ impl Drop for RealRedis {
 }
 
 #[expect(clippy::disallowed_methods, reason = "asks the system for a free port")]
-async fn free_port() -> u16 {
+pub(crate) async fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     listener.local_addr().expect("bound").port()
 }
@@ -109,6 +135,11 @@ pub(crate) enum Reply {
 }
 
 impl Reply {
+    /// Reads a whole reply.
+    pub(crate) fn decode(bytes: &[u8]) -> Self {
+        parse(bytes, &mut 0).expect("a whole reply")
+    }
+
     /// The integer, if it is one.
     pub(crate) fn integer(&self) -> Option<i64> {
         match self {

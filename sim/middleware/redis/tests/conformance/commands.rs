@@ -7,7 +7,8 @@ use rand_chacha::ChaCha8Rng;
 
 use super::streams;
 use crate::values::{
-    BOUNDS, FIELDS, FLOATS, GLOBS, INTEGERS, KEYS, LEX, MEMBERS, NUMBERS, OFFSETS, SCORES, SCRIPTS, VALUES,
+    BOUNDS, DUMPS, FIELDS, FLOATS, GLOBS, INTEGERS, KEYS, LEX, MEMBERS, NUMBERS, OFFSETS, SCORES, SCRIPTS,
+    VALUES,
 };
 
 /// A command that was drawn.
@@ -35,7 +36,7 @@ impl fmt::Display for Drawn {
 /// Templates of commands. Words in capitals are drawn: `K` a key, `V` a value, `M` a member or field, `I` an
 /// integer, `N` a small index, `C` a small count, `F` a score, `B` a bound of scores, `L` a bound of members,
 /// `X` seconds and `P` milliseconds until an expiry, `S` a script with its keys and arguments. `O` is an offset of bits, `T` the type of
-/// a field of bits, `BO` an operation on one, `FL` a floating-point number of any size. `[a|b]?` is an
+/// a field of bits, `BO` an operation on one, `FL` a floating-point number of any size, `DUMP` a dump. `[a|b]?` is an
 /// option that may be left out, `[a|b]` a choice; `M+` and `FM+` stand for one to three. `Z` is a sorted set
 /// whose scores are all equal, the only kind whose ranges of members Redis defines.
 const TEMPLATES: &[&str] = &[
@@ -60,6 +61,11 @@ const TEMPLATES: &[&str] = &[
     "copy K K",
     "copy K K [REPLACE]? [DB]? [0|99|x|99999999999]?",
     "copy K K REPLACE",
+    "dump K",
+    "restore K 0 DUMP REPLACE",
+    "restore K P DUMP [REPLACE]? [ABSTTL]?",
+    "restore K P DUMP REPLACE [ABSTTL]? [IDLETIME|FREQ]? [100|255|256|-1|x]?",
+    "restore K 4000000000000 DUMP [ABSTTL] REPLACE FREQ 1 [IDLETIME|FREQ]? 2",
     "getbit K O",
     "hincrbyfloat K M FL",
     "hincrbyfloat K M FL",
@@ -405,6 +411,23 @@ impl Draw {
         .into_bytes()
     }
 
+    /// A value as `DUMP` gives it, sometimes of a newer version, damaged or too short.
+    fn dump(&mut self) -> Vec<u8> {
+        let body = DUMPS[self.random.random_range(0..DUMPS.len())];
+        let version = if self.random.random_bool(0.1) { 11 } else { 10 };
+        let mut dump = [body, &[version, 0]].concat();
+        let checksum = crc::Crc::<u64>::new(&crc::CRC_64_REDIS).checksum(&dump);
+        dump.extend(checksum.to_le_bytes());
+        if self.random.random_bool(0.1) {
+            let place = self.random.random_range(0..dump.len());
+            dump[place] ^= 1;
+        }
+        if self.random.random_bool(0.05) {
+            dump.truncate(self.random.random_range(0..dump.len()));
+        }
+        dump
+    }
+
     fn field_operation(&mut self, args: &mut Vec<Vec<u8>>) {
         let operation = self.one(&["GET", "SET", "SET", "INCRBY", "INCRBY", "incrby", "OVERFLOW"]);
         if operation == b"OVERFLOW" {
@@ -456,6 +479,7 @@ impl Draw {
                 "BO" => self.field_operation(args),
                 "B" => args.push(self.one(BOUNDS)),
                 "L" => args.push(self.one(LEX)),
+                "DUMP" => args.push(self.dump()),
                 "G" => args.push(self.one(GLOBS)),
                 "Z" => args.push(b"zlex".to_vec()),
                 // Whole steps of what is compared coarsely; the clock cannot carry them over the edge.

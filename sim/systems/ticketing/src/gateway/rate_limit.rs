@@ -1,6 +1,7 @@
 //! The limit of requests per account and per device (ticketing spec, gateway): a token bucket for each.
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
+use redis::ScriptInvocation;
 
 use crate::{
     api::code,
@@ -10,14 +11,38 @@ use crate::{
 
 script!(RATE_LIMIT, "rate_limit.lua");
 
-/// Takes a token from both buckets. `Some` is the wait in ms when one of them is empty.
+/// Takes a token from the bucket of the account and one from that of the device. `Some` is the wait in ms when one of
+/// them is empty.
+///
+/// The buckets are in slots of their own, so no step can take from both or from none: a request that finds one of them
+/// empty gives back what it has taken from the other. If that gets lost, the token comes back with time.
 pub(super) async fn wait_ms(instance: &Instance, account: &str, device: &str) -> Outcome<Option<u64>> {
+    let (account, device) = (keys::rate_of_account(account), keys::rate_of_device(device));
+    let (of_account, of_device) = tokio::join!(biased; take(instance, &account), take(instance, &device));
+    let (of_account, of_device) = (of_account?, of_device?);
+    match (of_account, of_device) {
+        (0, 0) => return Ok(None),
+        (0, _) => give_back(instance, &account).await,
+        (_, 0) => give_back(instance, &device).await,
+        _ => {}
+    }
+    Ok(Some(of_account.max(of_device)))
+}
+
+/// Takes a token from a bucket: 0, or the wait in ms when it is empty.
+async fn take(instance: &Instance, bucket: &str) -> Outcome<u64> {
+    instance.store.run(&rate_limit(instance, bucket, 1)).await
+}
+
+async fn give_back(instance: &Instance, bucket: &str) {
+    let _: Outcome<u64> = instance.store.run(&rate_limit(instance, bucket, -1)).await;
+}
+
+fn rate_limit(instance: &Instance, bucket: &str, tokens: i32) -> ScriptInvocation<'static> {
     let limit = &instance.config.rate_limit;
-    let mut script = RATE_LIMIT.prepare_invoke();
-    script.key(keys::rate_of_account(account)).key(keys::rate_of_device(device));
-    script.arg(limit.per_second).arg(limit.burst);
-    let wait_ms: u64 = instance.store.run(&script).await?;
-    Ok((wait_ms > 0).then_some(wait_ms))
+    let mut script = RATE_LIMIT.key(bucket);
+    script.arg(limit.per_second).arg(limit.burst).arg(tokens);
+    script
 }
 
 /// 429, with the whole seconds after which it is worth trying again.

@@ -37,11 +37,17 @@ fn account_and_device_are_limited_each() {
             assert_eq!(wait_ms(&instance, &account, "phone").await, Ok(None));
         }
         assert!(wait_ms(&instance, "bob", "phone").await.expect("an answer").is_some());
-        // Who was refused because of the device has lost nothing of the account's.
+        // Who is refused because of the device loses nothing of the account's, and the other way round.
         for number in 0..10 {
             let device = format!("tablet-{number}");
             assert_eq!(wait_ms(&instance, "bob", &device).await, Ok(None));
         }
-        assert!(wait_ms(&instance, "bob", "laptop").await.expect("an answer").is_some());
+        for _ in 0..3 {
+            assert!(wait_ms(&instance, "bob", "laptop").await.expect("an answer").is_some());
+        }
+        for number in 0..10 {
+            let account = format!("carol-{number}");
+            assert_eq!(wait_ms(&instance, &account, "laptop").await, Ok(None));
+        }
     });
 }

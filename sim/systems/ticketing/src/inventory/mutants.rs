@@ -1,6 +1,7 @@
 //! Wrong ways to handle stock, for the mutants of this service. Nothing else uses them.
 use crate::{
     api::{Deduct, DeductOutcome},
+    ids::{Id, OrderId},
     keys,
     service::{Instance, Outcome},
 };
@@ -9,7 +10,7 @@ use crate::{
 async fn hold(instance: &Instance, request: &Deduct) -> Outcome<DeductOutcome> {
     let trip = &request.trip;
     let mut command = redis::cmd("HSET");
-    command.arg(keys::hold(&request.order)).arg("state").arg("HELD").arg("run").arg(&trip.run);
+    command.arg(keys::hold(request.order)).arg("state").arg("HELD").arg("run").arg(&trip.run);
     command.arg("class").arg(trip.class.as_str()).arg("from").arg(trip.from).arg("to").arg(trip.to);
     command.arg("seats").arg(request.seats).arg("at_ms").arg(0);
     instance.store.command::<()>(&command).await?;
@@ -18,7 +19,7 @@ async fn hold(instance: &Instance, request: &Deduct) -> Outcome<DeductOutcome> {
 
 /// What was decided for the order before; looked at, so that the mutants have one mistake only.
 async fn decided(instance: &Instance, request: &Deduct) -> Outcome<Option<DeductOutcome>> {
-    let command = redis::cmd("HGET").arg(keys::hold(&request.order)).arg("state").take();
+    let command = redis::cmd("HGET").arg(keys::hold(request.order)).arg("state").take();
     let state: Option<String> = instance.store.command(&command).await?;
     Ok(state.map(|state| if state == "RELEASED" { DeductOutcome::Released } else { DeductOutcome::Held }))
 }
@@ -29,7 +30,7 @@ pub(super) async fn check_then_set(instance: &Instance, request: &Deduct) -> Out
         return Ok(decided);
     }
     let trip = &request.trip;
-    let key = keys::stock(&trip.run, trip.class);
+    let key = keys::stock(request.order.shard(), &trip.run, trip.class);
     let segments: Vec<u32> = (trip.from..trip.to).collect();
     let read = redis::cmd("HMGET").arg(&key).arg(&segments).take();
     let remaining: Vec<u32> = instance.store.command(&read).await?;
@@ -51,7 +52,7 @@ pub(super) async fn one_by_one(instance: &Instance, request: &Deduct) -> Outcome
         return Ok(decided);
     }
     let trip = &request.trip;
-    let key = keys::stock(&trip.run, trip.class);
+    let key = keys::stock(request.order.shard(), &trip.run, trip.class);
     let change = |segment: u32, by: i64| redis::cmd("HINCRBY").arg(&key).arg(segment).arg(by).take();
     let seats = i64::from(request.seats);
     for segment in trip.from..trip.to {
@@ -67,7 +68,7 @@ pub(super) async fn one_by_one(instance: &Instance, request: &Deduct) -> Outcome
 }
 
 /// `ticketing.release-not-idempotent`: makes a hold look as if it had never been released.
-pub(super) async fn forget_release(instance: &Instance, order: &str) -> Outcome<()> {
+pub(super) async fn forget_release(instance: &Instance, order: OrderId) -> Outcome<()> {
     let key = keys::hold(order);
     let run: Option<String> = instance.store.command(redis::cmd("HGET").arg(&key).arg("run")).await?;
     match run {

@@ -2,6 +2,7 @@
 use crate::{
     api::{AboutOrder, Deduct, DeductOutcome, GiveBack, Moved},
     domain::Trip,
+    ids::Id,
     keys,
     service::{
         Instance, Outcome, script,
@@ -24,7 +25,7 @@ impl Stock {
     /// Tickets that could be sold for a trip: the least stock of its segments.
     pub(super) async fn remaining(&self, trip: &Trip) -> Outcome<u32> {
         let segments: Vec<u32> = (trip.from..trip.to).collect();
-        let key = keys::stock(&trip.run, trip.class);
+        let key = keys::stock(self.instance.config.shards.of_run(&trip.run), &trip.run, trip.class);
         let command = redis::cmd("HMGET").arg(key).arg(segments).take();
         let remaining: Vec<Option<u32>> = self.instance.store.command(&command).await?;
         Ok(remaining.into_iter().map(Option::unwrap_or_default).min().unwrap_or(0))
@@ -38,9 +39,9 @@ impl Stock {
         if world::mutant!("ticketing.segments-deducted-one-by-one") {
             return mutants::one_by_one(&self.instance, request).await;
         }
-        let trip = &request.trip;
+        let (order, trip) = (request.order, &request.trip);
         let mut script = DEDUCT.prepare_invoke();
-        script.key(keys::hold(&request.order)).key(keys::stock(&trip.run, trip.class));
+        script.key(keys::hold(order)).key(keys::stock(order.shard(), &trip.run, trip.class));
         script.arg(&trip.run).arg(trip.class.as_str()).arg(trip.from).arg(trip.to).arg(request.seats);
         script.arg(self.tombstone_ms());
         let reply: String = self.instance.store.run(&script).await?;
@@ -58,10 +59,11 @@ impl Stock {
     /// Returns what an order has taken, once, and keeps it from taking anything later.
     pub(super) async fn release(&self, request: &GiveBack) -> Outcome<Moved> {
         if world::mutant!("ticketing.release-not-idempotent") {
-            mutants::forget_release(&self.instance, &request.order).await?;
+            mutants::forget_release(&self.instance, request.order).await?;
         }
+        let (order, trip) = (request.order, &request.trip);
         let mut script = RELEASE.prepare_invoke();
-        script.key(keys::hold(&request.order)).key(keys::stock(&request.trip.run, request.trip.class));
+        script.key(keys::hold(order)).key(keys::stock(order.shard(), &trip.run, trip.class));
         script.arg(u8::from(request.even_sold)).arg(self.tombstone_ms());
         let reply: String = self.instance.store.run(&script).await?;
         moved("release.lua", &reply)
@@ -69,7 +71,7 @@ impl Stock {
 
     /// Makes the hold of an order a sale.
     pub(super) async fn sell(&self, request: &AboutOrder) -> Outcome<Moved> {
-        let reply: String = self.instance.store.run(&SELL.key(keys::hold(&request.order))).await?;
+        let reply: String = self.instance.store.run(&SELL.key(keys::hold(request.order))).await?;
         moved("sell.lua", &reply)
     }
 

@@ -64,9 +64,10 @@ pub(super) async fn advance(instance: &Instance, run: &str) -> Outcome<Standing>
     let config = &instance.config;
     let on_sale = config.sale.run(run).ok_or_else(|| request::not_found("there is no such train on sale"))?;
     let mut script = ADMISSION.prepare_invoke();
-    script.key(keys::queue(run));
+    let shard = config.shards.of_run(run);
+    script.key(keys::queue(shard, run));
     for class in &on_sale.classes {
-        script.key(keys::stock(run, class.class));
+        script.key(keys::stock(shard, run, class.class));
     }
     script.arg(config.queue.share_per_second).arg(config.queue.leave_per_second_max);
     let (head, tail, remaining, now_ms) = instance.store.run(&script).await?;

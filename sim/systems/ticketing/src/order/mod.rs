@@ -15,22 +15,20 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
 use crate::{
-    api::{
-        AboutOrder, CancelView, Issued, JoinQueue, MoveOutcome, OrderRecord, OrderView, Paid, QueuePlace,
-        code,
-    },
+    api::{AboutOrder, CancelView, Issued, JoinQueue, MoveOutcome, OrderRecord, OrderView, Paid, QueuePlace},
     config::{Config, Service},
     domain::OrderState,
+    ids::OrderId,
     keys,
-    service::{ApiError, Instance, Outcome, Peers, request, work::WorkList},
+    service::{Instance, Outcome, Peers, request, work::WorkList},
 };
 
 mod admission;
 mod ending;
-mod ids;
 mod moves;
 mod mutants;
 mod queue;
+mod snowflake;
 mod submit;
 #[cfg(test)]
 mod tests;
@@ -59,11 +57,9 @@ pub async fn run(config: Arc<Config>, instance: usize) {
     let number = instance;
     let instance = Instance::new(config);
     let service = OrderService::new(&instance, number);
-    let work = |list: &WorkList| (list.clone(), Arc::clone(&service));
-    let (placing, expiry, cleanup) = (work(&service.placing), work(&service.expiry), work(&service.cleanup));
-    world::task::spawn(placing.0.drain(placing.1, OrderService::abandon));
-    world::task::spawn(expiry.0.drain(expiry.1, OrderService::expire));
-    world::task::spawn(cleanup.0.drain(cleanup.1, OrderService::clean_up));
+    service.placing.drain(&service, OrderService::abandon);
+    service.expiry.drain(&service, OrderService::expire);
+    service.cleanup.drain(&service, OrderService::clean_up);
     let router = Router::new()
         .route("/v1/queue", post(join))
         .route("/v1/queue/{token}", get(poll))
@@ -101,17 +97,13 @@ impl OrderService {
     }
 
     /// Tells the ticketing service that tickets are owed. If that gets lost, its list of work brings it back.
-    fn ticket_soon(&self, order: &str) {
+    fn ticket_soon(&self, order: OrderId) {
         let (ticketing, within) = (self.ticketing.clone(), self.config().timeouts.internal);
-        let about = AboutOrder { order: order.to_owned() };
+        let about = AboutOrder { order };
         world::task::spawn(async move {
             let _: Outcome<()> = ticketing.post("/internal/issue", &about, within).await;
         });
     }
-}
-
-fn idempotency_conflict() -> ApiError {
-    request::conflict(code::IDEMPOTENCY_CONFLICT, "the idempotency key was used for something else")
 }
 
 type App = State<Arc<OrderService>>;
@@ -131,8 +123,8 @@ async fn poll(
     headers: HeaderMap,
     Path(token): Path<String>,
 ) -> Outcome<Json<QueuePlace>> {
-    let token = request::id(&token, "queue token")?;
-    Ok(Json(queue::poll(&service.orders.instance, request::account(&headers)?, token).await?))
+    let (account, token) = (request::account(&headers)?, request::id(&token)?);
+    Ok(Json(queue::poll(&service.orders.instance, account, token).await?))
 }
 
 async fn submit(
@@ -146,14 +138,10 @@ async fn submit(
 }
 
 async fn status(State(service): App, headers: HeaderMap, Path(id): Path<String>) -> Outcome<Json<OrderView>> {
-    let account = request::account(&headers)?;
-    let record = service.orders.read(request::id(&id, "order")?).await?;
-    // Before it is open an order does not exist for its buyer, and another's order never does.
-    let visible = |state| !matches!(state, OrderState::Placing | OrderState::Rejected);
+    let (account, order) = (request::account(&headers)?, request::id(&id)?);
+    let record = service.orders.read(order).await?;
     match record {
-        Some(record) if record.account == account && visible(record.state) => {
-            Ok(Json(view::order_view(&id, &record)))
-        }
+        Some(record) if view::is_visible(&record, account) => Ok(Json(view::order_view(order, &record))),
         _ => Err(request::not_found("there is no such order")),
     }
 }
@@ -164,19 +152,20 @@ async fn cancel(
     Path(id): Path<String>,
 ) -> Outcome<Json<CancelView>> {
     let (account, key) = (request::account(&headers)?, request::idempotency_key(&headers)?);
-    Ok(Json(service.cancel(account, key, request::id(&id, "order")?).await?))
+    Ok(Json(service.cancel(account, key, request::id(&id)?).await?))
 }
 
 async fn record(State(service): App, Path(id): Path<String>) -> Outcome<Json<OrderRecord>> {
-    let record = service.orders.read(request::id(&id, "order")?).await?;
+    let order = request::id(&id)?;
+    let record = service.orders.read(order).await?;
     let record = record.ok_or_else(|| request::not_found("there is no such order"))?;
-    Ok(Json(view::order_record(&id, record)))
+    Ok(Json(view::order_record(order, record)))
 }
 
 async fn paid(State(service): App, Path(id): Path<String>, body: Bytes) -> Outcome<Json<MoveOutcome>> {
-    let order = request::id(&id, "order")?;
+    let order = request::id(&id)?;
     let paid: Paid = request::body(&body)?;
-    let outcome = service.orders.make(&PAID, order, &[("payment", paid.payment)]).await?;
+    let outcome = service.orders.make(&PAID, order, &[("payment", paid.payment.to_string())]).await?;
     world::sometimes!(outcome.state == OrderState::Closed, "ticketing.order.paid-after-its-end");
     if outcome.moved {
         service.ticket_soon(order);
@@ -185,21 +174,21 @@ async fn paid(State(service): App, Path(id): Path<String>, body: Bytes) -> Outco
 }
 
 async fn ticketing(State(service): App, Path(id): Path<String>) -> Outcome<Json<OrderRecord>> {
-    service.orders.make(&TICKETING, request::id(&id, "order")?, &[]).await?;
+    service.orders.make(&TICKETING, request::id(&id)?, &[]).await?;
     record(State(service), Path(id)).await
 }
 
 async fn success(State(service): App, Path(id): Path<String>, body: Bytes) -> Outcome<Json<MoveOutcome>> {
     let issued: Issued = request::body(&body)?;
     let tickets = [("tickets", issued.tickets.join(","))];
-    Ok(Json(service.orders.make(&SUCCESS, request::id(&id, "order")?, &tickets).await?))
+    Ok(Json(service.orders.make(&SUCCESS, request::id(&id)?, &tickets).await?))
 }
 
 async fn fail(State(service): App, Path(id): Path<String>) -> Outcome<Json<MoveOutcome>> {
-    Ok(Json(service.orders.make(&FAIL, request::id(&id, "order")?, &[]).await?))
+    Ok(Json(service.orders.make(&FAIL, request::id(&id)?, &[]).await?))
 }
 
 async fn compensated(State(service): App, Path(id): Path<String>) -> Outcome<Json<MoveOutcome>> {
     let reason = [("reason", "not_ticketed".to_owned())];
-    Ok(Json(service.orders.make(&COMPENSATED, request::id(&id, "order")?, &reason).await?))
+    Ok(Json(service.orders.make(&COMPENSATED, request::id(&id)?, &reason).await?))
 }

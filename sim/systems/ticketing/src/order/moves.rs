@@ -7,13 +7,13 @@
 //!    └──reject, abandon──▶ REJECTED ──────┴─▶ order-cleanup, unless nothing was held
 //! ```
 //!
-//! The cancellation by the buyer is the move `close` as well; it has a script of its own, `cancel.lua`, because it
-//! remembers its answer in the same step.
+//! The cancellation by the buyer is the move `close` as well.
 use std::time::Duration;
 
 use crate::{
     api::MoveOutcome,
     domain::OrderState,
+    ids::{Id, OrderId},
     keys,
     records::Order,
     service::{
@@ -116,7 +116,7 @@ pub(super) struct Orders {
 
 impl Orders {
     /// Reads an order; `None` when there is none.
-    pub(super) async fn read(&self, order: &str) -> Outcome<Option<Order>> {
+    pub(super) async fn read(&self, order: OrderId) -> Outcome<Option<Order>> {
         self.instance.store.record(keys::order(order), |fields| Order::parse(fields)).await
     }
 
@@ -124,7 +124,7 @@ impl Orders {
     pub(super) async fn make(
         &self,
         step: &Move,
-        order: &str,
+        order: OrderId,
         fields: &[(&str, String)],
     ) -> Outcome<MoveOutcome> {
         self.make_due(step, order, fields, Due::In(self.instance.config.work.lease)).await
@@ -134,13 +134,22 @@ impl Orders {
     pub(super) async fn make_due(
         &self,
         step: &Move,
-        order: &str,
+        order: OrderId,
         fields: &[(&str, String)],
         due: Due,
     ) -> Outcome<MoveOutcome> {
         let mut script = TRANSITION.prepare_invoke();
-        script.key(keys::order(order)).key(step.leaves.unwrap_or("")).key(step.enters.unwrap_or(""));
-        script.arg(order).arg(step.from.as_str()).arg(step.to.as_str());
+        script.key(keys::order(order)).arg(order.to_string()).arg(step.from.as_str()).arg(step.to.as_str());
+        let mut keys = 1;
+        for list in [step.leaves, step.enters] {
+            match list {
+                Some(list) => {
+                    keys += 1;
+                    script.key(keys::work(order.shard(), list)).arg(keys)
+                }
+                None => script.arg(0),
+            };
+        }
         match due {
             Due::At(ms) => script.arg(ms),
             Due::In(wait) => script.arg(format!("+{}", millis(wait))),

@@ -5,6 +5,7 @@ use http::StatusCode;
 
 use crate::{
     api::{QueuePlace, QueueState, code},
+    ids::{Id, QueueToken},
     keys,
     service::{ApiError, Instance, Outcome, request, script, store::millis},
 };
@@ -26,7 +27,7 @@ pub(super) async fn join(instance: &Instance, account: &str, run: &str) -> Outco
 }
 
 /// Where a token of this account stands.
-pub(super) async fn poll(instance: &Instance, account: &str, token: &str) -> Outcome<QueuePlace> {
+pub(super) async fn poll(instance: &Instance, account: &str, token: QueueToken) -> Outcome<QueuePlace> {
     let unknown = || request::not_found("there is no such queue token, or it has expired");
     let run = run_of(instance, token).ok_or_else(unknown)?;
     let fields =
@@ -39,17 +40,19 @@ pub(super) async fn poll(instance: &Instance, account: &str, token: &str) -> Out
     }
     let (Ok(position), Ok(joined_ms)) = (position.parse(), joined_ms.parse()) else { return Err(unknown()) };
     let waited = Duration::from_millis(standing.now_ms.saturating_sub(joined_ms));
-    Ok(place(&Law::new(&instance.config.queue), token.to_owned(), position, waited, &standing))
+    Ok(place(&Law::new(&instance.config.queue), token.to_string(), position, waited, &standing))
 }
 
 /// `None` when the queue is full.
 async fn take_place(instance: &Instance, account: &str, run: &str) -> Outcome<Option<(String, u64)>> {
     let rules = &instance.config.queue;
-    let token = new_token(instance, run);
+    let shard = instance.config.shards.of_run(run);
+    let position = instance.config.sale.position(run).and_then(|position| u32::try_from(position).ok());
+    let token = QueueToken::new(shard, position.unwrap_or_default(), world::rand::u64());
     let mut script = JOIN.prepare_invoke();
-    script.key(keys::queue(run)).key(keys::queue_place(run, account)).key(keys::queue_token(&token));
-    script.arg(&token).arg(run).arg(account).arg(rules.waiting_max).arg(millis(rules.token_life));
-    script.arg(keys::queue_token(""));
+    script.key(keys::queue(shard, run)).key(keys::queue_place(shard, run, account));
+    script.key(keys::queue_token(token)).arg(token.to_string()).arg(run).arg(account);
+    script.arg(rules.waiting_max).arg(millis(rules.token_life));
     let reply: Vec<String> = instance.store.run(&script).await?;
     let [token, position] = reply.as_slice() else { return Ok(None) };
     Ok(position.parse().ok().map(|position| (token.clone(), position)))
@@ -73,13 +76,8 @@ fn standby_offered() -> ApiError {
     )
 }
 
-/// A token begins with the position of its run in the sale, so that polling knows the queue without a lookup.
-fn new_token(instance: &Instance, run: &str) -> String {
-    format!("{}-{:016x}", instance.config.sale.position(run).unwrap_or_default(), world::rand::u64())
-}
-
-fn run_of<'a>(instance: &'a Instance, token: &str) -> Option<&'a str> {
-    let (position, _) = token.split_once('-')?;
-    let run = instance.config.sale.runs().get(position.parse::<usize>().ok()?)?;
-    Some(run.train.id.as_str())
+/// The run that a token is for: of the position that it carries, if that belongs to the shard that it carries.
+fn run_of(instance: &Instance, token: QueueToken) -> Option<&str> {
+    let run = instance.config.sale.runs().get(token.run())?.train.id.as_str();
+    (instance.config.shards.of_run(run) == token.shard()).then_some(run)
 }

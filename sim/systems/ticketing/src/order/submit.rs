@@ -1,25 +1,30 @@
 //! Submitting an order: from an admitted queue token to stock and seats that wait for the money.
 //!
-//! Every step is idempotent by the order id, and the order id is bound to the idempotency key first. So a repeated
+//! Every step is idempotent by the order id, and the idempotency key is bound to the order id first. So a repeated
 //! submission goes through the same steps and ends in the same order, wherever the first one stopped; and what
 //! nobody repeats is given up when its time to be placed has passed.
 use http::StatusCode;
+use redis::ScriptInvocation;
 
 use crate::{
     api::{Deduct, DeductOutcome, LockOutcome, LockSeats, OrderView, SubmitOrder, code},
     domain::{CURRENCY, OrderState, PASSENGERS_MAX, Trip},
+    ids::{Id, OrderId, QueueToken},
     keys,
     records::Order,
     service::{
-        ApiError, Outcome, request, script,
+        ApiError, Outcome,
+        idempotency::Idempotent,
+        request, script,
         store::{millis, unexpected},
     },
 };
 
 use super::{
-    OrderService, ids,
+    OrderService,
     moves::{ABANDON, Due, Move, OPEN, REJECT},
     mutants,
+    snowflake::snowflake,
     view::order_view,
 };
 
@@ -27,7 +32,7 @@ script!(BEGIN, "begin.lua");
 
 /// An order that is being placed.
 struct Placing<'a> {
-    order: String,
+    order: OrderId,
     trip: &'a Trip,
     passengers: u32,
     /// Payment deadline; `None` when the order is from an earlier submission, which may have got anywhere.
@@ -47,20 +52,20 @@ impl OrderService {
     async fn place(&self, placing: &Placing<'_>) -> Outcome<OrderView> {
         let pay_by_ms = match placing.pay_by_ms {
             Some(pay_by_ms) => pay_by_ms,
-            None => match self.existing(&placing.order).await? {
+            None => match self.existing(placing.order).await? {
                 record if record.state == OrderState::Placing => record.pay_by_ms,
-                record => return settled(&placing.order, &record),
+                record => return settled(placing.order, &record),
             },
         };
         match self.deduct(placing).await? {
             DeductOutcome::Held => {}
             DeductOutcome::SoldOut => return self.end(placing, &REJECT).await,
-            DeductOutcome::Released => return self.as_it_stands(&placing.order).await,
+            DeductOutcome::Released => return self.as_it_stands(placing.order).await,
         }
         let seats = match self.lock_seats(placing, pay_by_ms).await? {
             LockOutcome::Locked(seats) => seats,
             LockOutcome::Fragmented => return self.end(placing, &ABANDON).await,
-            LockOutcome::Freed => return self.as_it_stands(&placing.order).await,
+            LockOutcome::Freed => return self.as_it_stands(placing.order).await,
         };
         world::always!(
             seats.len() == placing.passengers as usize,
@@ -70,8 +75,8 @@ impl OrderService {
             placing.passengers
         );
         let seats = [("seats", seats.join(","))];
-        self.orders.make_due(&OPEN, &placing.order, &seats, Due::At(pay_by_ms)).await?;
-        self.as_it_stands(&placing.order).await
+        self.orders.make_due(&OPEN, placing.order, &seats, Due::At(pay_by_ms)).await?;
+        self.as_it_stands(placing.order).await
     }
 
     fn price_fen(&self, wanted: &SubmitOrder) -> Outcome<u64> {
@@ -79,7 +84,6 @@ impl OrderService {
         if !(1..=PASSENGERS_MAX).contains(&wanted.passengers) {
             return Err(request::bad(format!("an order is for 1 to {PASSENGERS_MAX} passengers")));
         }
-        request::id(&wanted.queue_token, "queue token")?;
         let seats_on_segments = u64::from(wanted.trip.segments()) * u64::from(wanted.passengers);
         class
             .price_per_segment_fen
@@ -87,7 +91,8 @@ impl OrderService {
             .ok_or_else(|| request::bad("the price is beyond all numbers"))
     }
 
-    /// Binds the idempotency key to an order: to a new one, or to that which it was bound to before.
+    /// Binds the idempotency key to an order, and begins that order: a new one, or that which the key was bound to
+    /// before, wherever it has got to.
     async fn begin<'a>(
         &self,
         account: &str,
@@ -95,62 +100,74 @@ impl OrderService {
         wanted: &'a SubmitOrder,
         amount_fen: u64,
     ) -> Outcome<Placing<'a>> {
-        let config = self.config();
-        let trip = &wanted.trip;
-        // The token is how the request got in, not what it is about.
-        let digest =
-            format!("submit {} {} {}-{} x{}", trip.run, trip.class, trip.from, trip.to, wanted.passengers);
-        if world::mutant!("ticketing.idempotency-key-ignored") {
-            mutants::forget_key(&self.orders.instance, account, key, &wanted.queue_token).await?;
+        let instance = &self.orders.instance;
+        let (trip, passengers) = (&wanted.trip, wanted.passengers);
+        let shard = instance.config.shards.of_run(&trip.run);
+        let token: QueueToken = request::id(&wanted.queue_token)?;
+        if token.shard() != shard {
+            return Err(token_refused());
         }
-        let placing = |order: &str, pay_by_ms| Placing {
-            order: order.to_owned(),
-            trip,
-            passengers: wanted.passengers,
-            pay_by_ms,
-        };
+        if world::mutant!("ticketing.idempotency-key-ignored") {
+            mutants::forget_key(instance, account, key, token).await?;
+        }
+        // The token is how the request got in, not what it is about.
+        let digest = format!("submit {} {} {}-{} x{passengers}", trip.run, trip.class, trip.from, trip.to);
+        let submission = Idempotent { account, key, digest };
+        let new_order = || OrderId::new(shard, snowflake(self.number));
+        let made = new_order();
+        let mut order = submission.bind(instance, made).await?.order;
         loop {
-            let order = ids::order_id(self.number);
-            let mut script = BEGIN.prepare_invoke();
-            script.key(keys::idempotency(account, key)).key(keys::queue_token(&wanted.queue_token));
-            script.key(keys::queue(&trip.run)).key(keys::order(&order)).key(keys::ORDER_PLACING);
-            script.arg(&order).arg(account).arg(key).arg(&digest);
-            script.arg(&trip.run).arg(trip.class.as_str()).arg(trip.from).arg(trip.to).arg(wanted.passengers);
-            script
-                .arg(amount_fen)
-                .arg(CURRENCY)
-                .arg(millis(config.pay_within))
-                .arg(millis(config.place_within));
-            script.arg(millis(config.idempotency_kept));
-            let reply: Vec<String> = self.orders.instance.store.run(&script).await?;
-            match reply.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-                ["begun", order, pay_by_ms] => {
-                    let pay_by_ms = pay_by_ms.parse().map_err(|_| unexpected("begin.lua", &reply))?;
-                    return Ok(placing(order, Some(pay_by_ms)));
+            let script = self.begin_script(&submission, order, token, wanted, amount_fen);
+            let reply: Vec<String> = instance.store.run(&script).await?;
+            let pay_by_ms = match reply.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+                ["begun", pay_by_ms] => {
+                    world::sometimes!(order != made, "ticketing.order.begun-by-a-repetition");
+                    Some(pay_by_ms.parse().map_err(|_| unexpected("begin.lua", &reply))?)
                 }
-                ["resumed", order] => {
+                ["resumed"] => {
                     world::reachable!("ticketing.order.submitted-again");
-                    return Ok(placing(order, None));
+                    None
                 }
-                ["conflict"] => return Err(super::idempotency_conflict()),
                 ["token_refused"] => return Err(token_refused()),
                 ["not_admitted"] => return Err(not_admitted()),
-                ["id_taken"] => {}
+                ["id_taken"] => {
+                    order = submission.bind_anew(instance, new_order(), order).await?.order;
+                    continue;
+                }
                 _ => return Err(unexpected("begin.lua", &reply)),
-            }
+            };
+            return Ok(Placing { order, trip, passengers, pay_by_ms });
         }
     }
 
+    fn begin_script(
+        &self,
+        submission: &Idempotent<'_>,
+        order: OrderId,
+        token: QueueToken,
+        wanted: &SubmitOrder,
+        amount_fen: u64,
+    ) -> ScriptInvocation<'_> {
+        let (config, trip, shard) = (self.config(), &wanted.trip, order.shard());
+        let mut script = BEGIN.prepare_invoke();
+        script.key(keys::order(order)).key(keys::work(shard, keys::ORDER_PLACING));
+        script.key(keys::queue_token(token)).key(keys::queue_place(shard, &trip.run, submission.account));
+        script.key(keys::queue(shard, &trip.run));
+        script.arg(order.to_string()).arg(submission.account).arg(submission.key).arg(token.to_string());
+        script.arg(&trip.run).arg(trip.class.as_str()).arg(trip.from).arg(trip.to).arg(wanted.passengers);
+        script.arg(amount_fen).arg(CURRENCY).arg(millis(config.pay_within)).arg(millis(config.place_within));
+        script
+    }
+
     async fn deduct(&self, placing: &Placing<'_>) -> Outcome<DeductOutcome> {
-        let request =
-            Deduct { order: placing.order.clone(), trip: placing.trip.clone(), seats: placing.passengers };
+        let request = Deduct { order: placing.order, trip: placing.trip.clone(), seats: placing.passengers };
         let within = self.config().timeouts.internal;
         self.inventory.post_to(&placing.trip.run, "/internal/deduct", &request, within).await
     }
 
     async fn lock_seats(&self, placing: &Placing<'_>, pay_by_ms: u64) -> Outcome<LockOutcome> {
         let request = LockSeats {
-            order: placing.order.clone(),
+            order: placing.order,
             trip: placing.trip.clone(),
             seats: placing.passengers,
             expires_ms: pay_by_ms.saturating_add(millis(self.config().seat_lock_grace)),
@@ -161,29 +178,29 @@ impl OrderService {
     /// Ends an order for which there are no seats, and gives back what it may hold.
     async fn end(&self, placing: &Placing<'_>, step: &Move) -> Outcome<OrderView> {
         let reason = [("reason", code::SOLD_OUT.to_owned())];
-        let outcome = self.orders.make(step, &placing.order, &reason).await?;
+        let outcome = self.orders.make(step, placing.order, &reason).await?;
         if !outcome.moved {
-            return self.as_it_stands(&placing.order).await;
+            return self.as_it_stands(placing.order).await;
         }
         if step.needs_cleanup() {
-            self.clean_up_soon(&placing.order);
+            self.clean_up_soon(placing.order);
         }
         Err(sold_out())
     }
 
-    async fn existing(&self, order: &str) -> Outcome<Order> {
+    async fn existing(&self, order: OrderId) -> Outcome<Order> {
         let record = self.orders.read(order).await?;
         record.ok_or_else(|| ApiError::unknown("the order of this idempotency key is gone"))
     }
 
     /// The answer for an order, by where it stands: others may have moved it meanwhile.
-    async fn as_it_stands(&self, order: &str) -> Outcome<OrderView> {
+    async fn as_it_stands(&self, order: OrderId) -> Outcome<OrderView> {
         settled(order, &self.existing(order).await?)
     }
 }
 
 /// The answer for an order that nothing has to be done for.
-fn settled(order: &str, record: &Order) -> Outcome<OrderView> {
+fn settled(order: OrderId, record: &Order) -> Outcome<OrderView> {
     match (record.state, record.reason.as_deref()) {
         (OrderState::Placing, _) => Err(ApiError::unknown("the order is still being placed")),
         (OrderState::Rejected, Some(code::SOLD_OUT)) => Err(sold_out()),

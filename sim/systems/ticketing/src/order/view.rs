@@ -1,13 +1,20 @@
 //! Orders as others see them: buyers, and the other services.
 use crate::{
     api::{OrderRecord, OrderView},
+    domain::OrderState,
+    ids::OrderId,
     records::Order,
 };
 
+/// Whether it exists for an account. Before it is open an order does not exist for its buyer, and another's never does.
+pub(super) fn is_visible(record: &Order, account: &str) -> bool {
+    record.account == account && !matches!(record.state, OrderState::Placing | OrderState::Rejected)
+}
+
 /// As its buyer sees it.
-pub(super) fn order_view(order: &str, record: &Order) -> OrderView {
+pub(super) fn order_view(order: OrderId, record: &Order) -> OrderView {
     OrderView {
-        order_id: order.to_owned(),
+        order_id: order.to_string(),
         state: record.state,
         trip: record.trip.clone(),
         passengers: record.passengers,
@@ -21,9 +28,9 @@ pub(super) fn order_view(order: &str, record: &Order) -> OrderView {
 }
 
 /// As the other services see it.
-pub(super) fn order_record(order: &str, record: Order) -> OrderRecord {
+pub(super) fn order_record(order: OrderId, record: Order) -> OrderRecord {
     OrderRecord {
-        order: order.to_owned(),
+        order,
         account: record.account,
         state: record.state,
         trip: record.trip,

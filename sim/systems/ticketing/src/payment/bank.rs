@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     domain::CURRENCY,
+    ids::PaymentId,
     service::{Outcome, Peers},
 };
 
@@ -70,14 +71,15 @@ pub(super) struct Bank {
 
 impl Bank {
     /// Makes the payment of this reference, or finds it.
-    pub(super) async fn create(&self, merchant_ref: &str, amount_fen: u64) -> Outcome<BankPayment> {
+    pub(super) async fn create(&self, payment: PaymentId, amount_fen: u64) -> Outcome<BankPayment> {
+        let merchant_ref = &payment.to_string();
         let body = Create { merchant_ref, amount_fen, currency: CURRENCY, notify: &self.notify };
         self.peer.post("/v1/payments", &body, self.within).await
     }
 
     /// Where the payment of this reference stands; `None` when the bank has never heard of it.
-    pub(super) async fn find(&self, merchant_ref: &str) -> Outcome<Option<BankPayment>> {
-        match self.peer.get(&format!("/v1/payments?merchant_ref={merchant_ref}"), self.within).await {
+    pub(super) async fn find(&self, payment: PaymentId) -> Outcome<Option<BankPayment>> {
+        match self.peer.get(&format!("/v1/payments?merchant_ref={payment}"), self.within).await {
             Ok(payment) => Ok(Some(payment)),
             Err(error) if error.status == StatusCode::NOT_FOUND => Ok(None),
             Err(error) => Err(error),

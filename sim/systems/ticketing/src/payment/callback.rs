@@ -9,6 +9,7 @@ use crate::{
     api::{SIGNATURE, code},
     auth,
     domain::PaymentState,
+    ids::{Id, PaymentId},
     keys,
     service::{
         ApiError, Outcome, request, script,
@@ -62,10 +63,10 @@ impl PaymentService {
             return Err(ApiError::new(StatusCode::UNAUTHORIZED, code::UNAUTHENTICATED, message));
         }
         let callback: Callback = request::body(body)?;
-        let payment = request::id(&callback.merchant_ref, "payment")?.to_owned();
+        let payment = request::id(&callback.merchant_ref)?;
         let captured_fen = if callback.state == BankState::Captured { callback.amount_fen } else { 0 };
         let (bank_id, state, version) = (callback.payment_id, callback.state, callback.version);
-        let taken_in = self.take_in(&payment, &BankPayment { bank_id, state, version, captured_fen }).await?;
+        let taken_in = self.take_in(payment, &BankPayment { bank_id, state, version, captured_fen }).await?;
         world::sometimes!(!taken_in.is_new, "ticketing.payment.callback-repeated");
         if taken_in.needs_work() || world::mutant!("ticketing.callback-not-idempotent") {
             world::task::spawn(Arc::clone(self).work(payment));
@@ -74,11 +75,14 @@ impl PaymentService {
     }
 
     /// Takes in what the bank says about a payment; a repetition or an older version changes nothing.
-    pub(super) async fn take_in(&self, payment: &str, news: &BankPayment) -> Outcome<TakenIn> {
+    pub(super) async fn take_in(&self, payment: PaymentId, news: &BankPayment) -> Outcome<TakenIn> {
         let mut script = NEWS.prepare_invoke();
-        script.key(keys::payment(payment)).key(keys::PAYMENT_WORK).key(keys::PAYMENT_WATCH);
+        script.key(keys::payment(payment));
+        for list in [keys::PAYMENT_WORK, keys::PAYMENT_WATCH] {
+            script.key(keys::work(payment.shard(), list));
+        }
         script
-            .arg(payment)
+            .arg(payment.to_string())
             .arg(news.version)
             .arg(news.state.as_str())
             .arg(news.captured_fen)
@@ -93,10 +97,10 @@ impl PaymentService {
 
     /// Work of `payment-watch`: asks the bank about a payment that it has sent no news of. Until the payment leaves
     /// CREATED it stays on the list and is asked about again when the lease ends.
-    pub(super) async fn watch(self: Arc<Self>, payment: String) {
+    pub(super) async fn watch(self: Arc<Self>, payment: PaymentId) {
         // When the bank does not answer, or does not know it yet, there is nothing to do but to ask again.
-        let Ok(Some(at_bank)) = self.bank.find(&payment).await else { return };
-        if self.take_in(&payment, &at_bank).await.is_ok_and(|taken_in| taken_in.needs_work()) {
+        let Ok(Some(at_bank)) = self.bank.find(payment).await else { return };
+        if self.take_in(payment, &at_bank).await.is_ok_and(|taken_in| taken_in.needs_work()) {
             world::reachable!("ticketing.payment.callback-never-came");
             self.work(payment).await;
         }

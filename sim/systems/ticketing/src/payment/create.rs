@@ -1,12 +1,14 @@
 //! Paying an order: its one payment, made here and at the bank.
-use http::StatusCode;
-
 use crate::{
     api::{OrderRecord, PaymentView, code},
     domain::{CURRENCY, OrderState, PaymentState},
+    ids::{Id, OrderId, PaymentId},
     keys,
+    records::Payment,
     service::{
-        ApiError, Outcome, request, script,
+        ApiError, Outcome,
+        idempotency::Idempotent,
+        request, script,
         store::{millis, unexpected},
     },
 };
@@ -15,89 +17,101 @@ use super::PaymentService;
 
 script!(CREATE, "create.lua");
 
-/// The id of the one payment of an order.
-pub(super) fn payment_id(order: &str) -> String {
-    format!("p{order}")
-}
+/// Outcome of a request whose payment the buyer was given, or refused: whatever becomes of the payment, the same key
+/// gets the same answer.
+const GIVEN: &str = "given";
+const TOO_LATE: &str = "too_late";
 
-/// What `create.lua` has made or found.
-struct Opened {
-    payment: String,
+/// The payment of an order, made at the bank as well.
+struct Made {
+    bank_id: String,
     state: PaymentState,
-    bank_id: Option<String>,
-    /// The idempotency key was used for this payment before: whatever became of it, the answer is the same.
-    is_repeated: bool,
 }
 
 impl PaymentService {
     /// Makes the payment of an order, or finds it.
-    pub(super) async fn create(&self, account: &str, key: &str, order: &str) -> Outcome<PaymentView> {
+    pub(super) async fn create(&self, account: &str, key: &str, order: OrderId) -> Outcome<PaymentView> {
         let path = format!("/internal/orders/{order}");
         let record: OrderRecord = self.order.get(&path, self.config().timeouts.internal).await?;
         if record.account != account || matches!(record.state, OrderState::Placing | OrderState::Rejected) {
             return Err(request::not_found("there is no such order"));
         }
-        let opened = self.open(account, key, &record).await?;
-        match (opened.state, opened.bank_id) {
-            (state, Some(bank_id)) if state == PaymentState::Created || opened.is_repeated => {
-                Ok(self.view(opened.payment, bank_id, state, record.amount_fen))
+        let request = Idempotent { account, key, digest: format!("pay {order}") };
+        let made = match request.bind(&self.instance, order).await?.outcome.as_deref() {
+            Some(GIVEN) => None,
+            Some(_) => return Err(too_late()),
+            None => {
+                let made = self.make(&record).await?;
+                let outcome = if made.is_some() { GIVEN } else { TOO_LATE };
+                if request.conclude(&self.instance, order, outcome).await? != GIVEN {
+                    return Err(too_late());
+                }
+                made
             }
-            (PaymentState::Created, None) => {
-                // From here on there is a payment that a repetition would go on with: nothing is certain.
-                self.create_at_bank(opened.payment, record.amount_fen).await.map_err(in_doubt)
+        };
+        let payment = order.payment();
+        let made = match made {
+            Some(made) => made,
+            None => self.made(payment).await?,
+        };
+        Ok(self.view(payment, made, record.amount_fen))
+    }
+
+    /// Makes the payment of an order for a key that has no outcome yet; `None` when it cannot be paid (any more).
+    async fn make(&self, order: &OrderRecord) -> Outcome<Option<Made>> {
+        match self.open(order).await? {
+            Some((state, bank_id)) if state == PaymentState::Created && !bank_id.is_empty() => {
+                Ok(Some(Made { bank_id, state }))
             }
-            _ => Err(too_late()),
+            // From here on there is a payment that a repetition would go on with: nothing is certain.
+            Some((PaymentState::Created, _)) => {
+                let made = self.make_at_bank(order.order.payment(), order.amount_fen).await;
+                made.map_err(|error| ApiError::unknown(error.message))
+            }
+            _ => Ok(None),
         }
     }
 
-    async fn open(&self, account: &str, key: &str, order: &OrderRecord) -> Outcome<Opened> {
-        let config = self.config();
-        let payment = payment_id(&order.order);
+    /// Makes the record of a payment, or finds it: its state and the bank's id, which may be empty. `None` when there is
+    /// none and none may be made.
+    async fn open(&self, order: &OrderRecord) -> Outcome<Option<(PaymentState, String)>> {
+        let (config, payment) = (self.config(), order.order.payment());
         let mut script = CREATE.prepare_invoke();
-        script.key(keys::payment(&payment)).key(keys::idempotency(account, key)).key(keys::PAYMENT_WATCH);
-        script.arg(&payment).arg(&order.order).arg(account).arg(order.amount_fen);
-        script.arg(format!("pay {}", order.order)).arg(millis(config.idempotency_kept));
-        script.arg(millis(config.work.watch_after)).arg(u8::from(order.state == OrderState::WaitPay));
+        script.key(keys::payment(payment)).key(keys::work(payment.shard(), keys::PAYMENT_WATCH));
+        script.arg(payment.to_string()).arg(order.order.to_string()).arg(&order.account);
+        script.arg(order.amount_fen).arg(millis(config.work.watch_after));
+        script.arg(u8::from(order.state == OrderState::WaitPay));
         let reply: Vec<String> = self.instance.store.run(&script).await?;
-        match reply.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-            ["payment", state, bank_id, is_repeated] => Ok(Opened {
-                payment,
-                state: state.parse().map_err(|_| unexpected("create.lua", &reply))?,
-                bank_id: (!bank_id.is_empty()).then(|| (*bank_id).to_owned()),
-                is_repeated: *is_repeated == "1",
-            }),
-            ["not_payable"] => Err(too_late()),
-            ["conflict"] => Err(request::conflict(
-                code::IDEMPOTENCY_CONFLICT,
-                "the idempotency key was used for something else",
-            )),
-            _ => Err(unexpected("create.lua", reply)),
+        match reply.as_slice() {
+            [state, bank_id] => {
+                let state = state.parse().map_err(|_| unexpected("create.lua", &reply))?;
+                Ok(Some((state, bank_id.clone())))
+            }
+            _ => Ok(None),
         }
     }
 
-    async fn create_at_bank(&self, payment: String, amount_fen: u64) -> Outcome<PaymentView> {
-        let at_bank = self.bank.create(&payment, amount_fen).await?;
-        let state = self.take_in(&payment, &at_bank).await?.state;
+    async fn make_at_bank(&self, payment: PaymentId, amount_fen: u64) -> Outcome<Option<Made>> {
+        let at_bank = self.bank.create(payment, amount_fen).await?;
+        let state = self.take_in(payment, &at_bank).await?.state;
         // The order may have ended while the bank was asked: then there is nothing to pay any more.
-        if matches!(state, PaymentState::Created | PaymentState::Captured) {
-            Ok(self.view(payment, at_bank.bank_id, state, amount_fen))
-        } else {
-            Err(too_late())
-        }
+        let can_be_paid = matches!(state, PaymentState::Created | PaymentState::Captured);
+        Ok(can_be_paid.then_some(Made { bank_id: at_bank.bank_id, state }))
     }
 
-    fn view(&self, payment_id: String, bank_id: String, state: PaymentState, amount_fen: u64) -> PaymentView {
+    /// The payment that a buyer was given before.
+    async fn made(&self, payment: PaymentId) -> Outcome<Made> {
+        let record =
+            self.instance.store.record(keys::payment(payment), |fields| Payment::parse(fields)).await?;
+        let made = record.and_then(|record| Some(Made { bank_id: record.bank_id?, state: record.state }));
+        made.ok_or_else(|| unexpected("the payment", "it was given to its buyer and is gone"))
+    }
+
+    fn view(&self, payment: PaymentId, made: Made, amount_fen: u64) -> PaymentView {
+        let Made { bank_id, state } = made;
         let pay_url = format!("{}/v1/payments/{bank_id}/pay", self.config().topology.bank);
-        PaymentView { payment_id, bank_id, pay_url, state, amount_fen, currency: CURRENCY.to_owned() }
-    }
-}
-
-/// A refusal of ours stays one; of everything else nobody knows whether it will have happened.
-fn in_doubt(error: ApiError) -> ApiError {
-    if error.status == StatusCode::CONFLICT && error.code == code::TOO_LATE {
-        error
-    } else {
-        ApiError::unknown(error.message)
+        let (payment_id, currency) = (payment.to_string(), CURRENCY.to_owned());
+        PaymentView { payment_id, bank_id, pay_url, state, amount_fen, currency }
     }
 }
 

@@ -37,9 +37,8 @@ struct PaymentService {
 pub async fn run(config: Arc<Config>, _instance: usize) {
     let instance = Instance::new(config);
     let service = Arc::new(PaymentService::new(&instance));
-    let list = |name| WorkList::new(&instance, name);
-    world::task::spawn(list(keys::PAYMENT_WORK).drain(Arc::clone(&service), PaymentService::work));
-    world::task::spawn(list(keys::PAYMENT_WATCH).drain(Arc::clone(&service), PaymentService::watch));
+    WorkList::new(&instance, keys::PAYMENT_WORK).drain(&service, PaymentService::work);
+    WorkList::new(&instance, keys::PAYMENT_WATCH).drain(&service, PaymentService::watch);
     let router = Router::new()
         .route("/v1/payments", post(create_payment))
         .route("/callbacks/payment", post(bank_callback))
@@ -75,7 +74,7 @@ async fn create_payment(
 ) -> Outcome<(StatusCode, Json<PaymentView>)> {
     let (account, key) = (request::account(&headers)?, request::idempotency_key(&headers)?);
     let wanted: CreatePayment = request::body(&body)?;
-    let payment = service.create(account, key, request::id(&wanted.order_id, "order")?).await?;
+    let payment = service.create(account, key, request::id(&wanted.order_id)?).await?;
     Ok((StatusCode::CREATED, Json(payment)))
 }
 
@@ -86,7 +85,7 @@ async fn bank_callback(State(service): App, headers: HeaderMap, body: Bytes) -> 
 
 async fn refund(State(service): App, body: Bytes) -> Outcome<Json<RefundOutcome>> {
     let about: AboutOrder = request::body(&body)?;
-    Ok(Json(service.refund(request::id(&about.order, "order")?).await?))
+    Ok(Json(service.refund(about.order).await?))
 }
 
 async fn replay(State(service): App) -> Outcome<Json<Replayed>> {

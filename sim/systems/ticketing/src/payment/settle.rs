@@ -7,6 +7,7 @@ use http::StatusCode;
 use crate::{
     api::{MoveOutcome, Paid, RefundOutcome, Replayed},
     domain::PaymentState,
+    ids::{Id, OrderId, PaymentId},
     keys,
     records::Payment,
     service::{
@@ -15,7 +16,7 @@ use crate::{
     },
 };
 
-use super::{PaymentService, bank::BankState, create::payment_id};
+use super::{PaymentService, bank::BankState};
 
 script!(UNWIND, "unwind.lua");
 script!(SETTLE, "settle.lua");
@@ -24,30 +25,31 @@ script!(REPLAY, "replay.lua");
 
 impl PaymentService {
     /// Work of `payment-work`. A failure is retried after 1, 2, 4, 8… s and goes to the dead letters after the last.
-    pub(super) async fn work(self: Arc<Self>, payment: String) {
-        if self.settle(&payment).await.is_err() {
+    pub(super) async fn work(self: Arc<Self>, payment: PaymentId) {
+        if self.settle(payment).await.is_err() {
             world::reachable!("ticketing.payment.work-to-be-retried");
             let rules = &self.config().work;
             let mut script = RETRY.prepare_invoke();
-            script.key(keys::payment(&payment)).key(keys::PAYMENT_WORK).key(keys::PAYMENT_DEAD_LETTER);
-            script.arg(&payment).arg(rules.retries_max).arg(millis(rules.retry_first));
+            script.key(keys::payment(payment)).key(keys::work(payment.shard(), keys::PAYMENT_WORK));
+            script.key(keys::payment_dead_letter(payment.shard()));
+            script.arg(payment.to_string()).arg(rules.retries_max).arg(millis(rules.retry_first));
             // If even this fails, the work comes back when the lease ends.
             let _: Outcome<i64> = self.instance.store.run(&script).await;
         }
     }
 
     /// Does what the state of a payment asks for, and then what the next one asks for.
-    async fn settle(&self, payment: &str) -> Outcome<()> {
+    async fn settle(&self, payment: PaymentId) -> Outcome<()> {
         loop {
             let record =
                 self.instance.store.record(keys::payment(payment), |fields| Payment::parse(fields)).await?;
             let record = record.ok_or_else(|| request::not_found("there is no such payment"))?;
             match record.state {
                 PaymentState::Captured => {
-                    if self.is_wanted(payment, &record).await? {
+                    if self.is_wanted(payment).await? {
                         return self.settled(payment, record.state).await;
                     }
-                    self.unwind(payment, &record.order).await?;
+                    self.unwind(payment).await?;
                 }
                 PaymentState::Refunding if world::mutant!("ticketing.late-payment-not-refunded") => {
                     return self.settled(payment, record.state).await;
@@ -60,9 +62,9 @@ impl PaymentService {
     }
 
     /// Tells the order that its money has arrived; whether the order has use for it.
-    async fn is_wanted(&self, payment: &str, record: &Payment) -> Outcome<bool> {
-        let path = format!("/internal/orders/{}/paid", record.order);
-        let body = Paid { payment: payment.to_owned() };
+    async fn is_wanted(&self, payment: PaymentId) -> Outcome<bool> {
+        let path = format!("/internal/orders/{}/paid", payment.order());
+        let body = Paid { payment };
         let order: MoveOutcome = self.order.post(&path, &body, self.config().timeouts.internal).await?;
         if world::mutant!("ticketing.callback-not-idempotent") {
             return Ok(order.moved);
@@ -71,7 +73,7 @@ impl PaymentService {
     }
 
     /// Gives back everything that was captured. The reference is the same at each try: the bank does it once.
-    async fn refund_at_bank(&self, payment: &str, record: &Payment) -> Outcome<()> {
+    async fn refund_at_bank(&self, payment: PaymentId, record: &Payment) -> Outcome<()> {
         world::always!(
             record.captured_fen > 0,
             "ticketing.payment.refunds-what-was-captured",
@@ -93,7 +95,7 @@ impl PaymentService {
 
     /// Closes the payment at the bank, so that it cannot be captured. If the bank has captured it already, that is
     /// news, and leads to a refund.
-    async fn close_at_bank(&self, payment: &str, record: &Payment) -> Outcome<()> {
+    async fn close_at_bank(&self, payment: PaymentId, record: &Payment) -> Outcome<()> {
         let bank_id = match &record.bank_id {
             Some(bank_id) => bank_id.clone(),
             // Our request to create it may still be on its way: made first and closed then, it stays closed.
@@ -114,54 +116,60 @@ impl PaymentService {
     }
 
     /// An answer of the bank that leaves a payment where it was is a failure, to be tried again later.
-    fn moved_on(&self, payment: &str, before: PaymentState, now: PaymentState) -> Outcome<()> {
+    fn moved_on(&self, payment: PaymentId, before: PaymentState, now: PaymentState) -> Outcome<()> {
         if now == before { Err(unexpected("the bank", format!("{payment} is still {now}"))) } else { Ok(()) }
     }
 
-    async fn settled(&self, payment: &str, state: PaymentState) -> Outcome<()> {
+    async fn settled(&self, payment: PaymentId, state: PaymentState) -> Outcome<()> {
         let mut script = SETTLE.prepare_invoke();
-        script.key(keys::payment(payment)).key(keys::PAYMENT_WORK).arg(payment).arg(state.as_str());
+        script.key(keys::payment(payment)).key(keys::work(payment.shard(), keys::PAYMENT_WORK));
+        script.arg(payment.to_string()).arg(state.as_str());
         self.instance.store.run::<i64>(&script).await.map(|_| ())
     }
 
     /// Notes that the order has no use for the money (any more).
-    pub(super) async fn unwind(&self, payment: &str, order: &str) -> Outcome<PaymentState> {
+    pub(super) async fn unwind(&self, payment: PaymentId) -> Outcome<PaymentState> {
         let config = self.config();
         let mut script = UNWIND.prepare_invoke();
-        script.key(keys::payment(payment)).key(keys::PAYMENT_WORK).key(keys::PAYMENT_WATCH);
-        script.arg(payment).arg(order).arg(millis(config.work.lease)).arg(millis(config.idempotency_kept));
+        script.key(keys::payment(payment));
+        for list in [keys::PAYMENT_WORK, keys::PAYMENT_WATCH] {
+            script.key(keys::work(payment.shard(), list));
+        }
+        script.arg(payment.to_string()).arg(payment.order().to_string());
+        script.arg(millis(config.work.lease)).arg(millis(config.idempotency_kept));
         let state: String = self.instance.store.run(&script).await?;
         state.parse().map_err(|_| unexpected("unwind.lua", state))
     }
 
     /// The order ends without a ticket: what was captured goes back, and nothing is captured later. Once this has
     /// answered it is persisted work; the answer tells how far it has come.
-    pub(super) async fn refund(self: Arc<Self>, order: &str) -> Outcome<RefundOutcome> {
-        let payment = payment_id(order);
-        let state = self.unwind(&payment, order).await?;
+    pub(super) async fn refund(self: Arc<Self>, order: OrderId) -> Outcome<RefundOutcome> {
+        let payment = order.payment();
+        let state = self.unwind(payment).await?;
         if !matches!(state, PaymentState::Refunding | PaymentState::Closed) {
             return Ok(RefundOutcome { state });
         }
-        Arc::clone(&self).work(payment.clone()).await;
+        Arc::clone(&self).work(payment).await;
         let record =
-            self.instance.store.record(keys::payment(&payment), |fields| Payment::parse(fields)).await?;
+            self.instance.store.record(keys::payment(payment), |fields| Payment::parse(fields)).await?;
         Ok(RefundOutcome { state: record.map_or(state, |record| record.state) })
     }
 
     /// Begins the work of all dead letters anew.
     pub(super) async fn replay(self: Arc<Self>) -> Outcome<Replayed> {
-        let all = redis::cmd("LRANGE").arg(keys::PAYMENT_DEAD_LETTER).arg(0).arg(-1).take();
-        let payments: Vec<String> = self.instance.store.command(&all).await?;
         let mut replayed = 0;
-        for payment in payments {
-            let mut script = REPLAY.prepare_invoke();
-            script
-                .key(keys::payment(&payment))
-                .key(keys::PAYMENT_WORK)
-                .key(keys::PAYMENT_DEAD_LETTER)
-                .arg(&payment);
-            world::reachable!("ticketing.payment.dead-letter-replayed");
-            replayed += self.instance.store.run::<u64>(&script).await?;
+        for shard in self.config().shards.all() {
+            let letters = keys::payment_dead_letter(shard);
+            let all = redis::cmd("LRANGE").arg(&letters).arg(0).arg(-1).take();
+            let payments: Vec<String> = self.instance.store.command(&all).await?;
+            // What is no payment stays, where it can be seen.
+            for payment in payments.iter().filter_map(|payment| payment.parse::<PaymentId>().ok()) {
+                let mut script = REPLAY.prepare_invoke();
+                script.key(keys::payment(payment)).key(keys::work(shard, keys::PAYMENT_WORK)).key(&letters);
+                script.arg(payment.to_string());
+                world::reachable!("ticketing.payment.dead-letter-replayed");
+                replayed += self.instance.store.run::<u64>(&script).await?;
+            }
         }
         Ok(Replayed { replayed })
     }

@@ -7,6 +7,7 @@ use std::{
 use crate::{
     api::{AboutOrder, GiveBack, LockOutcome, LockSeats, Moved},
     domain::Trip,
+    ids::{Id, OrderId},
     inventory::stock::moved,
     keys,
     records::SeatLock,
@@ -39,7 +40,7 @@ impl Locks {
 
     /// Picks and locks a seat for each passenger, free on every segment of the trip.
     pub(super) async fn lock(&self, request: &LockSeats) -> Outcome<LockOutcome> {
-        let trip = &request.trip;
+        let (order, trip) = (request.order, &request.trip);
         let seats_on_sale = self.instance.config.sale.class_for(trip)?.seats;
         let lock = if world::mutant!("ticketing.seat-picked-by-first-segment") {
             &mutants::LOCK_BY_FIRST_SEGMENT
@@ -48,10 +49,10 @@ impl Locks {
         };
         let mut script = lock.prepare_invoke();
         script
-            .key(keys::seat_lock(&request.order))
-            .key(keys::seats(&trip.run, trip.class))
-            .key(keys::SEAT_LOCK_EXPIRY);
-        script.arg(&request.order).arg(&trip.run).arg(trip.class.as_str()).arg(trip.from).arg(trip.to);
+            .key(keys::seat_lock(order))
+            .key(keys::seats(order.shard(), &trip.run, trip.class))
+            .key(keys::work(order.shard(), keys::SEAT_LOCK_EXPIRY));
+        script.arg(order.to_string()).arg(&trip.run).arg(trip.class.as_str()).arg(trip.from).arg(trip.to);
         script
             .arg(request.seats)
             .arg(request.expires_ms)
@@ -79,18 +80,19 @@ impl Locks {
     /// Makes locked seats ticketed.
     pub(super) async fn ticket(&self, request: &AboutOrder) -> Outcome<Moved> {
         let mut script = TICKET.prepare_invoke();
-        script.key(keys::seat_lock(&request.order)).key(keys::SEAT_LOCK_EXPIRY).arg(&request.order);
+        let expiry = keys::work(request.order.shard(), keys::SEAT_LOCK_EXPIRY);
+        script.key(keys::seat_lock(request.order)).key(expiry).arg(request.order.to_string());
         let reply: String = self.instance.store.run(&script).await?;
         moved("ticket.lua", &reply)
     }
 
     /// Frees what an order has locked, once, and keeps it from locking anything later.
     pub(super) async fn free(&self, request: &GiveBack) -> Outcome<Moved> {
-        self.run_free(&request.order, &request.trip, request.even_sold, false).await
+        self.run_free(request.order, &request.trip, request.even_sold, false).await
     }
 
     /// Frees the seats of an order whose lock has expired.
-    pub(super) async fn expire(&self, order: &str) -> Outcome<()> {
+    pub(super) async fn expire(&self, order: OrderId) -> Outcome<()> {
         let lock =
             self.instance.store.record(keys::seat_lock(order), |fields| SeatLock::parse(fields)).await?;
         match lock.and_then(|lock| lock.trip) {
@@ -101,7 +103,7 @@ impl Locks {
 
     async fn run_free(
         &self,
-        order: &str,
+        order: OrderId,
         trip: &Trip,
         even_ticketed: bool,
         only_expired: bool,
@@ -109,9 +111,9 @@ impl Locks {
         let mut script = FREE.prepare_invoke();
         script
             .key(keys::seat_lock(order))
-            .key(keys::seats(&trip.run, trip.class))
-            .key(keys::SEAT_LOCK_EXPIRY);
-        script.arg(order).arg(u8::from(even_ticketed)).arg(u8::from(only_expired));
+            .key(keys::seats(order.shard(), &trip.run, trip.class))
+            .key(keys::work(order.shard(), keys::SEAT_LOCK_EXPIRY));
+        script.arg(order.to_string()).arg(u8::from(even_ticketed)).arg(u8::from(only_expired));
         // A tombstone must outlive every copy of the request that it refuses.
         script.arg(millis(self.instance.config.idempotency_kept));
         let reply: String = self.instance.store.run(&script).await?;

@@ -15,6 +15,7 @@ use bytes::Bytes;
 use crate::{
     api::{LockOutcome, Moved},
     config::Config,
+    ids::OrderId,
     service::{Instance, Outcome, request},
 };
 
@@ -30,7 +31,7 @@ use locks::Locks;
 pub async fn run(config: Arc<Config>, _instance: usize) {
     let instance = Instance::new(config);
     let locks = Arc::new(Locks::new(&instance));
-    world::task::spawn(locks.expiry.clone().drain(Arc::clone(&locks), expire));
+    locks.expiry.drain(&locks, expire);
     let router = Router::new()
         .route("/internal/lock", post(lock))
         .route("/internal/ticket", post(ticket))
@@ -52,8 +53,8 @@ async fn free(State(locks): State<Arc<Locks>>, body: Bytes) -> Outcome<Json<Move
 }
 
 /// A failure needs no care: the lock stays on the list and is due again when the lease ends.
-async fn expire(locks: Arc<Locks>, order: String) {
-    if locks.expire(&order).await.is_err() {
-        locks.expiry.postpone(&order).await;
+async fn expire(locks: Arc<Locks>, order: OrderId) {
+    if locks.expire(order).await.is_err() {
+        locks.expiry.postpone(order).await;
     }
 }

@@ -1,7 +1,9 @@
 //! What all services share: their access to Redis and to each other, persisted work, reading requests.
 //!
+//! - `link`: the way to Redis.
 //! - `store`: scripts and commands to Redis.
 //! - `peers`: calls to the instances of another service.
+//! - `idempotency`: what an idempotency key was used for.
 //! - `work`: sorted sets of work that must be done even if its owner crashes.
 //! - `request`: reading what a request carries.
 use std::sync::Arc;
@@ -11,6 +13,8 @@ use world::net::TcpListener;
 
 use crate::config::{Config, SERVICE_PORT, Service};
 
+pub(crate) mod idempotency;
+mod link;
 pub(crate) mod peers;
 pub(crate) mod request;
 pub(crate) mod store;
@@ -18,6 +22,7 @@ pub(crate) mod store;
 pub(crate) mod testing;
 pub(crate) mod work;
 
+pub use link::Link;
 pub(crate) use peers::Peers;
 pub(crate) use store::{Store, script};
 pub(crate) use wire::http::ApiError;

@@ -17,6 +17,7 @@ use wire::http::{CallError, Client, Error, error::Unknown, json_request, read_js
 use world::time::Instant;
 
 use super::{ApiError, Outcome};
+use crate::shards::stable_hash;
 
 /// The instances of one service. Clones share the turn.
 #[derive(Clone)]
@@ -40,11 +41,7 @@ impl Peers {
 
     /// The instance that a name belongs to: the same one every time.
     pub(crate) fn of(&self, name: &str) -> usize {
-        // FNV-1a: a fixed function, unlike the hashers of the standard library.
-        let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-        });
-        (hash % self.addresses.len() as u64) as usize
+        (stable_hash(name) % self.addresses.len() as u64) as usize
     }
 
     /// Sends a request to an instance, and to the others in turn while it certainly had no effect, or, when it is

@@ -9,6 +9,7 @@ use crate::{
     api::{ACCOUNT, DEVICE, IDEMPOTENCY_KEY, code},
     auth,
     config::NotOnSale,
+    ids::{Id, NoSuchId},
 };
 
 /// 400, with a sentence that says what is wrong.
@@ -71,7 +72,7 @@ pub(crate) fn idempotency_key(headers: &HeaderMap) -> Outcome<&str> {
     header(headers, IDEMPOTENCY_KEY, auth::is_idempotency_key, "1 to 64 visible ASCII characters")
 }
 
-/// An id from a path or a body, before it becomes part of a key.
-pub(crate) fn id<'a>(text: &'a str, what: &str) -> Outcome<&'a str> {
-    if auth::is_name(text) { Ok(text) } else { Err(not_found(format!("there is no such {what}"))) }
+/// An id from a path or a body.
+pub(crate) fn id<T: Id>(text: &str) -> Outcome<T> {
+    text.parse().map_err(|error: NoSuchId| not_found(error.to_string()))
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use crate::{
     api::{AboutOrder, GiveBack, Issued, MoveOutcome, Moved, OrderRecord, RefundOutcome},
     domain::{OrderState, PaymentState},
+    ids::{OrderId, TicketNumber},
     inventory::stock::moved,
     keys,
     service::{Outcome, script, store::unexpected},
@@ -20,13 +21,13 @@ script!(VOID, "void.lua");
 
 impl TicketingService {
     /// Work of `ticketing-work`: brings a paid order to its end.
-    pub(super) async fn work(self: Arc<Self>, order: String) {
-        if self.bring_to_end(&order).await.is_err() {
-            self.work.postpone(&order).await;
+    pub(super) async fn work(self: Arc<Self>, order: OrderId) {
+        if self.bring_to_end(order).await.is_err() {
+            self.work.postpone(order).await;
         }
     }
 
-    async fn bring_to_end(&self, order: &str) -> Outcome<()> {
+    async fn bring_to_end(&self, order: OrderId) -> Outcome<()> {
         let record: OrderRecord = self.tell_order(order, "ticketing", &()).await?;
         match record.state {
             OrderState::Ticketing => self.issue(&record).await,
@@ -37,7 +38,7 @@ impl TicketingService {
 
     /// Seats, stock, ticket numbers, and then the order is a success.
     async fn issue(&self, record: &OrderRecord) -> Outcome<()> {
-        let about = AboutOrder { order: record.order.clone() };
+        let about = AboutOrder { order: record.order };
         let within = self.config().timeouts.internal;
         let seats: Moved = self.seat.post("/internal/ticket", &about, within).await?;
         if seats == Moved::Refused {
@@ -50,24 +51,24 @@ impl TicketingService {
         if self.write_tickets(record).await? == Moved::Refused {
             return self.fail(record).await;
         }
-        let issued = Issued { tickets: numbers(record) };
-        let outcome: MoveOutcome = self.tell_order(&record.order, "success", &issued).await?;
+        let issued = Issued { tickets: numbers(record).map(|number| number.to_string()).collect() };
+        let outcome: MoveOutcome = self.tell_order(record.order, "success", &issued).await?;
         if outcome.state == OrderState::Fail {
             return self.compensate(record).await;
         }
         if world::mutant!("ticketing.seat-freed-after-issue") {
             let _: Moved = self.seat.post("/internal/free", &self.all_of(record), within).await?;
         }
-        self.work.done(&record.order).await
+        self.work.done(record.order).await
     }
 
     /// No ticket can be issued. If another worker has managed to, so much the better.
     async fn fail(&self, record: &OrderRecord) -> Outcome<()> {
         world::reachable!("ticketing.issue.impossible");
-        let outcome: MoveOutcome = self.tell_order(&record.order, "fail", &()).await?;
+        let outcome: MoveOutcome = self.tell_order(record.order, "fail", &()).await?;
         match outcome.state {
             OrderState::Fail => self.compensate(record).await,
-            _ => self.work.done(&record.order).await,
+            _ => self.work.done(record.order).await,
         }
     }
 
@@ -79,14 +80,14 @@ impl TicketingService {
         let all = self.all_of(record);
         let _: Moved = self.seat.post("/internal/free", &all, within).await?;
         let _: Moved = self.inventory.post_to(&record.trip.run, "/internal/release", &all, within).await?;
-        let about = AboutOrder { order: record.order.clone() };
+        let about = AboutOrder { order: record.order };
         let within = self.config().timeouts.internal_with_bank;
         let refund: RefundOutcome = self.payment.post("/internal/refund", &about, within).await?;
         if refund.state != PaymentState::Refunded {
             return Err(unexpected("the refund", refund.state));
         }
-        let _: MoveOutcome = self.tell_order(&record.order, "compensated", &()).await?;
-        self.work.done(&record.order).await
+        let _: MoveOutcome = self.tell_order(record.order, "compensated", &()).await?;
+        self.work.done(record.order).await
     }
 
     /// Railway operations have the last word on a ticket; how often they refuse is a setting.
@@ -98,11 +99,16 @@ impl TicketingService {
     async fn write_tickets(&self, record: &OrderRecord) -> Outcome<Moved> {
         let trip = &record.trip;
         let mut script = ISSUE.prepare_invoke();
-        script.key(keys::order(&record.order));
+        script.key(keys::order(record.order));
         for number in numbers(record) {
-            script.key(keys::ticket(&number));
+            script.key(keys::ticket(number));
         }
-        script.arg(&record.order).arg(&trip.run).arg(trip.class.as_str()).arg(trip.from).arg(trip.to);
+        script
+            .arg(record.order.to_string())
+            .arg(&trip.run)
+            .arg(trip.class.as_str())
+            .arg(trip.from)
+            .arg(trip.to);
         script.arg(&record.seats);
         let reply: String = self.instance.store.run(&script).await?;
         moved("issue.lua", &reply)
@@ -111,18 +117,18 @@ impl TicketingService {
     async fn void_tickets(&self, record: &OrderRecord) -> Outcome<()> {
         let mut script = VOID.prepare_invoke();
         for number in numbers(record) {
-            script.key(keys::ticket(&number));
+            script.key(keys::ticket(number));
         }
         self.instance.store.run::<i64>(&script).await.map(|_| ())
     }
 
     fn all_of(&self, record: &OrderRecord) -> GiveBack {
-        GiveBack { order: record.order.clone(), trip: record.trip.clone(), even_sold: true }
+        GiveBack { order: record.order, trip: record.trip.clone(), even_sold: true }
     }
 
     async fn tell_order<R: serde::de::DeserializeOwned>(
         &self,
-        order: &str,
+        order: OrderId,
         what: &str,
         body: &impl serde::Serialize,
     ) -> Outcome<R> {
@@ -133,6 +139,6 @@ impl TicketingService {
 }
 
 /// The ticket numbers of an order: made from its id, so that issuing twice makes the same tickets.
-fn numbers(record: &OrderRecord) -> Vec<String> {
-    (1..=record.seats.len()).map(|passenger| format!("{}-{passenger}", record.order)).collect()
+fn numbers(record: &OrderRecord) -> impl Iterator<Item = TicketNumber> {
+    (1..).zip(&record.seats).map(|(passenger, _)| record.order.ticket(passenger))
 }

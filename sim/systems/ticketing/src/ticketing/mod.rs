@@ -37,7 +37,7 @@ pub async fn run(config: Arc<Config>, _instance: usize) {
         payment: instance.peers(Service::Payment),
         work: WorkList::new(&instance, keys::TICKETING_WORK),
     });
-    world::task::spawn(service.work.clone().drain(Arc::clone(&service), TicketingService::work));
+    service.work.drain(&service, TicketingService::work);
     let router = Router::new().route("/internal/issue", post(issue_now)).with_state(service);
     instance.serve(router).await;
 }
@@ -51,7 +51,6 @@ impl TicketingService {
 /// The order service says that tickets are owed: begins at once, instead of when the list of work is looked at.
 async fn issue_now(State(service): State<Arc<TicketingService>>, body: Bytes) -> Outcome<Json<()>> {
     let about: AboutOrder = request::body(&body)?;
-    let order = request::id(&about.order, "order")?.to_owned();
-    world::task::spawn(service.work(order));
+    world::task::spawn(service.work(about.order));
     Ok(Json(()))
 }

@@ -6,9 +6,12 @@ use std::{
 
 use partners::payment::{Ledger, ledger::EntryKind};
 use redis_middleware::{Keyspace, Observer, Value};
-use ticketing::{
+
+use super::tested::{
+    Config,
     config::Sale,
     domain::{Class, HoldState, OrderState, PaymentState, SeatLockState, TicketState},
+    ids::{OrderId, TicketNumber},
     keys::{self, Key},
     records::{Hold, Order, Payment, SeatLock, Ticket},
 };
@@ -79,22 +82,22 @@ fn moves<S: Copy + PartialEq + std::fmt::Debug>(
 impl Seen {
     fn change(&mut self, key: &[u8], value: &Value, keyspace: &Keyspace) {
         let wrong = match Key::parse(key).expect("only keys of the sale") {
-            Key::Stock { run, class } => self.stock(run, class, value),
+            Key::Stock { run, class, .. } => self.stock(run, class, value),
             Key::Order { order } => {
                 let record = Order::parse(fields(value)).expect("an order");
-                moves(&mut self.orders, order, record.state, OrderState::can_become)
+                moves(&mut self.orders, &order.to_string(), record.state, OrderState::can_become)
             }
             Key::Hold { order } => {
                 let record = Hold::parse(fields(value)).expect("a hold");
-                moves(&mut self.holds, order, record.state, HoldState::can_become)
+                moves(&mut self.holds, &order.to_string(), record.state, HoldState::can_become)
             }
             Key::SeatLock { order } => {
                 let record = SeatLock::parse(fields(value)).expect("a seat lock");
-                moves(&mut self.locks, order, record.state, SeatLockState::can_become)
+                moves(&mut self.locks, &order.to_string(), record.state, SeatLockState::can_become)
             }
             Key::Payment { payment } => {
                 let record = Payment::parse(fields(value)).expect("a payment");
-                moves(&mut self.payments, payment, record.state, PaymentState::can_become)
+                moves(&mut self.payments, &payment.to_string(), record.state, PaymentState::can_become)
             }
             Key::Ticket { number } => ticket(number, value, keyspace),
             _ => None,
@@ -116,11 +119,11 @@ impl Seen {
 }
 
 /// No two valid tickets share a seat on a segment.
-fn ticket(number: &str, value: &Value, keyspace: &Keyspace) -> Option<String> {
+fn ticket(number: TicketNumber, value: &Value, keyspace: &Keyspace) -> Option<String> {
     let ticket = Ticket::parse(fields(value)).expect("a ticket");
     let mut others = keyspace.iter().filter_map(|(key, value)| match Key::parse(key)? {
         Key::Ticket { number: other } if other != number => {
-            Some((other.to_owned(), Ticket::parse(fields(value)).expect("a ticket")))
+            Some((other, Ticket::parse(fields(value)).expect("a ticket")))
         }
         _ => None,
     });
@@ -138,14 +141,16 @@ fn ticket(number: &str, value: &Value, keyspace: &Keyspace) -> Option<String> {
 /// Work and dead letters that are left.
 pub(crate) fn work_left(keyspace: &Keyspace) -> String {
     let mut left = String::new();
-    for list in keys::WORK {
-        let members = keyspace.get(list.as_bytes()).and_then(Value::as_sorted_set);
-        for (member, _) in members.into_iter().flat_map(|set| set.iter()) {
-            left += &format!("{list}:{} ", String::from_utf8_lossy(member));
+    for (key, value) in keyspace.iter() {
+        match Key::parse(key) {
+            Some(Key::Work { shard, list }) => {
+                for (member, _) in value.as_sorted_set().expect("a sorted set").iter() {
+                    left += &format!("{list} of shard {shard}: {} ", String::from_utf8_lossy(member));
+                }
+            }
+            Some(Key::PaymentDeadLetter { .. }) => left += keys::PAYMENT_DEAD_LETTER,
+            _ => {}
         }
-    }
-    if keyspace.get(keys::PAYMENT_DEAD_LETTER.as_bytes()).is_some() {
-        left += keys::PAYMENT_DEAD_LETTER;
     }
     left
 }
@@ -164,9 +169,9 @@ pub(crate) fn orders_by_state(keyspace: &Keyspace) -> BTreeMap<String, u64> {
 }
 
 /// Everything that must hold when nothing moves any more.
-pub(crate) fn at_rest(keyspace: &Keyspace, sale: &Sale, ledger: &Ledger) -> Vec<String> {
-    let mut wrong = conservation(keyspace, sale);
-    wrong.extend(seats_match(keyspace, sale));
+pub(crate) fn at_rest(keyspace: &Keyspace, config: &Config, ledger: &Ledger) -> Vec<String> {
+    let mut wrong = conservation(keyspace, config);
+    wrong.extend(seats_match(keyspace, config));
     let mut by_key: BTreeMap<(String, String), u64> = BTreeMap::new();
     for (key, value) in keyspace.iter() {
         let Some(Key::Order { order }) = Key::parse(key) else { continue };
@@ -199,8 +204,8 @@ pub(crate) fn at_rest(keyspace: &Keyspace, sale: &Sale, ledger: &Ledger) -> Vec<
 }
 
 /// A successful order is paid, once; any other has nothing charged.
-fn money(order: &str, record: &Order, ledger: &Ledger) -> Option<String> {
-    let payment = ledger.by_merchant_ref(&format!("p{order}"));
+fn money(order: OrderId, record: &Order, ledger: &Ledger) -> Option<String> {
+    let payment = ledger.by_merchant_ref(&order.payment().to_string());
     let (captured, refunded) =
         payment.map_or((0, 0), |payment| (payment.view.captured_fen, payment.view.refunded_fen));
     let right = if record.state == OrderState::Success {
@@ -212,11 +217,13 @@ fn money(order: &str, record: &Order, ledger: &Ledger) -> Option<String> {
 }
 
 /// capacity = remaining + held + sold, for every segment, in holds and in tickets.
-fn conservation(keyspace: &Keyspace, sale: &Sale) -> Vec<String> {
+fn conservation(keyspace: &Keyspace, config: &Config) -> Vec<String> {
     let mut wrong = Vec::new();
-    for run in sale.runs() {
+    for run in config.sale.runs() {
+        let shard = config.shards.of_run(&run.train.id);
         for class in &run.classes {
-            let stock = keyspace.get(keys::stock(&run.train.id, class.class).as_bytes()).expect("stock");
+            let stock = keys::stock(shard, &run.train.id, class.class);
+            let stock = keyspace.get(stock.as_bytes()).expect("stock");
             for (segment, remaining) in fields(stock) {
                 let segment: u32 = String::from_utf8_lossy(segment).parse().expect("a segment");
                 let remaining: u32 = String::from_utf8_lossy(remaining).parse().expect("a number");
@@ -256,11 +263,13 @@ fn conservation(keyspace: &Keyspace, sale: &Sale) -> Vec<String> {
 }
 
 /// The occupation of the seats is that of the locks that are not freed.
-fn seats_match(keyspace: &Keyspace, sale: &Sale) -> Vec<String> {
+fn seats_match(keyspace: &Keyspace, config: &Config) -> Vec<String> {
     let mut taken: BTreeMap<(String, Class, String), Vec<u8>> = BTreeMap::new();
-    for run in sale.runs() {
+    for run in config.sale.runs() {
+        let shard = config.shards.of_run(&run.train.id);
         for class in &run.classes {
-            let seats = keyspace.get(keys::seats(&run.train.id, class.class).as_bytes()).expect("seats");
+            let seats = keys::seats(shard, &run.train.id, class.class);
+            let seats = keyspace.get(seats.as_bytes()).expect("seats");
             for (label, _) in fields(seats) {
                 let label = String::from_utf8_lossy(label).into_owned();
                 taken.insert((run.train.id.clone(), class.class, label), vec![b'0'; run.segments() as usize]);
@@ -285,7 +294,8 @@ fn seats_match(keyspace: &Keyspace, sale: &Sale) -> Vec<String> {
         }
     }
     for ((run, class, label), bits) in taken {
-        let seats = keyspace.get(keys::seats(&run, class).as_bytes()).expect("seats");
+        let seats = keys::seats(config.shards.of_run(&run), &run, class);
+        let seats = keyspace.get(seats.as_bytes()).expect("seats");
         let stored =
             fields(seats).into_iter().find(|(field, _)| *field == label.as_bytes()).expect("the seat").1;
         if stored != bits {

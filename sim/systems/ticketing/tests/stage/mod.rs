@@ -11,15 +11,16 @@ use audit::Watch;
 use partners::payment::{Bank, Ledger};
 use record::history::History;
 use redis_middleware::Server;
-use ticketing::{
-    Config,
+use world::{host, time::sleep};
+
+use super::tested::{
+    self, Config,
     buyers::{Buyers, Profile},
     config::{ClassOnSale, RunOnSale, Sale, Service, Topology},
     domain::Class,
     services,
     timetable::{Station, TrainRun},
 };
-use world::{host, time::sleep};
 
 /// What is played.
 #[derive(Clone)]
@@ -102,8 +103,8 @@ pub(crate) async fn stage(config: &Arc<Config>, server: &Server, bank: &Bank) {
         let bank = bank.clone();
         async move { bank.run("0.0.0.0:80").await.expect("listens") }
     });
-    let mut redis = wire::redis::Client::new(config.topology.redis.clone(), wire::redis::Options::default());
-    ticketing::open_sale(&mut redis, &config.sale).await.expect("the sale opens");
+    let mut redis = tested::Link::new(config);
+    tested::open_sale(&mut redis, config).await.expect("the sale opens");
     for service in Service::ALL {
         for instance in 1..=config.topology.instances(*service) {
             let config = Arc::clone(config);
@@ -163,7 +164,7 @@ pub(crate) fn play(play: Play) -> Played {
         let ledger: Ledger = bank.ledger();
         let mut wrong = watching.wrong();
         wrong.extend(stuck);
-        wrong.extend(server.inspect(|keyspace| audit::at_rest(keyspace, &config.sale, &ledger)));
+        wrong.extend(server.inspect(|keyspace| audit::at_rest(keyspace, &config, &ledger)));
         let orders = server.inspect(audit::orders_by_state);
         *judged.lock().expect("a lock") = (wrong, orders);
     });
@@ -184,17 +185,12 @@ async fn come_to_rest(config: &Arc<Config>, server: &Server) -> Option<String> {
         if left.is_empty() {
             return None;
         }
-        if left.contains(ticketing::keys::PAYMENT_DEAD_LETTER) {
+        if left.contains(tested::keys::PAYMENT_DEAD_LETTER) {
             let client = wire::http::Client::default();
             let address = &config.topology.addresses(Service::Payment)[0];
             let within = Duration::from_secs(2);
             let _ = client
-                .post_json::<_, ticketing::api::Replayed>(
-                    address,
-                    "/internal/dead-letters/replay",
-                    &(),
-                    within,
-                )
+                .post_json::<_, tested::api::Replayed>(address, "/internal/dead-letters/replay", &(), within)
                 .await;
         }
     }

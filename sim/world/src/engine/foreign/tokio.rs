@@ -1,7 +1,7 @@
 //! tokio: real sockets on the loopback network, real time.
 //!
 //! Every run takes a block of 4096 addresses of 127.77.0.0 and above, so that runs beside each other do not meet, and
-//! every host one address of it. Outside of this module the addresses are the world's. Ports below 1024, for which
+//! every host one address of it; or all hosts share one address that others know ([`Config::listen_at`]). Outside of this module the addresses are the world's. Ports below 1024, for which
 //! one may need privileges, are moved to above 61 000, which Linux leaves alone when it picks ports.
 
 use std::cell::OnceCell;
@@ -38,17 +38,24 @@ struct Block {
 pub(super) struct Tokio {
     started: OnceCell<Instant>,
     block: OnceCell<Block>,
+    /// All hosts share this address ([`Config::listen_at`]).
+    shared: OnceCell<Ipv4Addr>,
 }
 
 impl Native for Tokio {
     #[expect(clippy::disallowed_methods, reason = "real time")]
-    fn run(&self, foreign: &Foreign, _: &Config, main: Hosted) -> RunEnd {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let (runtime, block) = match (runtime, lock_block()) {
-            (Ok(runtime), Ok(block)) => (runtime, block),
-            (Err(error), _) | (_, Err(error)) => return RunEnd::Failed(error.to_string()),
+    fn run(&self, foreign: &Foreign, config: &Config, main: Hosted) -> RunEnd {
+        let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+            Ok(runtime) => runtime,
+            Err(error) => return RunEnd::Failed(error.to_string()),
         };
-        self.block.set(block).ok();
+        match config.listen_at {
+            Some(shared) => _ = self.shared.set(shared).ok(),
+            None => match lock_block() {
+                Ok(block) => _ = self.block.set(block).ok(),
+                Err(error) => return RunEnd::Failed(error.to_string()),
+            },
+        }
         self.started.set(Instant::now()).ok();
         let local = LocalSet::new();
         let end = local.block_on(&runtime, async {
@@ -129,6 +136,9 @@ impl Tokio {
 
     /// The real address of a host's port; port 0 stays 0.
     pub(super) fn real(&self, host: HostId, port: u16) -> SocketAddr {
+        if let Some(shared) = self.shared.get() {
+            return SocketAddr::new(IpAddr::V4(*shared), port);
+        }
         let ip = Ipv4Addr::from_bits(self.first() + 1 + host.0);
         let port = if (1..PRIVILEGED).contains(&port) { port + MOVED_BY } else { port };
         SocketAddr::new(IpAddr::V4(ip), port)
@@ -136,6 +146,9 @@ impl Tokio {
 
     /// The world's address for a real one.
     pub(super) fn world(&self, real: SocketAddr) -> SocketAddr {
+        if self.shared.get().is_some() {
+            return real;
+        }
         let IpAddr::V4(ip) = real.ip() else { return real };
         let Some(host) = ip.to_bits().checked_sub(self.first() + 1) else { return real };
         let port = real.port();

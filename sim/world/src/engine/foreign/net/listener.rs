@@ -42,17 +42,17 @@ impl TcpListener {
     /// Listens on the current host; port 0 takes a free one.
     pub(crate) async fn bind(port: u16) -> io::Result<TcpListener> {
         let counted = Counted::new();
-        let (native, port) = match kind() {
+        let (native, local) = match kind() {
             EngineKind::Turmoil => {
                 let listener = turmoil::net::TcpListener::bind(("0.0.0.0", port)).await?;
                 let port = listener.local_addr()?.port();
-                (Native::Turmoil(listener), port)
+                (Native::Turmoil(listener), address(counted.host, port))
             }
             #[cfg(madsim)]
             EngineKind::Madsim => {
                 let listener = madsim::net::TcpListener::bind(address(counted.host, port)).await?;
                 let port = listener.local_addr()?.port();
-                (Native::Madsim(listener), port)
+                (Native::Madsim(listener), address(counted.host, port))
             }
             _ => {
                 let socket = TcpSocket::new_v4()?;
@@ -60,10 +60,9 @@ impl TcpListener {
                 socket.bind(on_tokio(|tokio| tokio.real(counted.host, port)))?;
                 let listener = socket.listen(BACKLOG)?;
                 let real = listener.local_addr()?;
-                (Native::Tokio(listener), on_tokio(|tokio| tokio.world(real)).port())
+                (Native::Tokio(listener), on_tokio(|tokio| tokio.world(real)))
             }
         };
-        let local = address(counted.host, port);
         foreign::with(|foreign| counted.note(foreign, "listen", local.to_string().as_bytes()));
         Ok(TcpListener { native, counted, local, accepted: Mutex::default() })
     }

@@ -69,7 +69,8 @@ impl TcpStream {
             }
             _ => {
                 let native = connect_really(to, port).await?;
-                let local = on_tokio(|tokio| native.local_addr().map(|real| tokio.world(real)))?;
+                let (local, peer) = (native.local_addr()?, native.peer_addr()?);
+                let (local, peer) = on_tokio(|tokio| (tokio.world(local), tokio.world(peer)));
                 TcpStream::new(Native::Tokio(native), local, peer)
             }
         };

@@ -1,0 +1,4 @@
+//! The clients of Redis against scripted servers, in a simulation.
+mod cluster;
+mod durability;
+mod fake;
