@@ -96,8 +96,12 @@ fn command() -> impl Strategy<Value = Vec<u8>> {
     )
 }
 
+fn asks_for_replication(command: &[u8]) -> bool {
+    [&b"$4\r\nsync\r\n"[..], b"$5\r\npsync\r\n"].iter().any(|name| command[4..].starts_with(name))
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn noise_never_breaks_the_server(pieces in proptest::collection::vec(noise(), 1..4)) {
@@ -113,9 +117,12 @@ proptest! {
 
     #[test]
     fn any_arguments_get_one_reply_each(commands in proptest::collection::vec(command(), 1..20)) {
-        let first = vec![common::encode(&[b"PING"])];
-        let answer = feed(&[first, commands].concat());
+        let first = vec![common::encode(&[b"PING".to_vec()])];
+        let answer = feed(&[first, commands.clone()].concat());
         prop_assert!(answer.starts_with(b"+PONG\r\n"));
+        if commands.iter().any(|command| asks_for_replication(command)) {
+            return Ok(()); // What follows is a snapshot and a stream of commands, not replies.
+        }
         // Whatever was answered can be read by an independent decoder.
         let mut buffer = bytes::BytesMut::from(&answer[..]);
         let mut decoder = wire::redis::frame::Decoder::default();
