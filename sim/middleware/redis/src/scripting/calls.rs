@@ -30,10 +30,10 @@ impl Running {
         if !command.accepts(args.len()) {
             return Err(WRONG_ARITY_FROM_SCRIPT);
         }
+        commands::check_subcommand_of_script(command, args)?;
         let Run::Data(run) = command.run else {
             return Err(fixed("ERR This Redis command is not allowed from script"));
         };
-        commands::check_subcommand_of_script(command, args)?;
         if self.read_only && command.writes {
             return Err(fixed("ERR Write commands are not allowed from read-only scripts."));
         }

@@ -1,164 +1,24 @@
 //! The cluster client of `wire` against six real servers: over all slots, through a migration, and through the death of
 //! a master under load.
 
-mod common;
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    net::TcpListener,
-    process::{Child, Command, Stdio},
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
-
-use redis::{AsyncCommands, Cmd, FromRedisValue, Pipeline, RedisError, RedisResult, Script, Value};
+use redis::{AsyncCommands, Pipeline, RedisError, Script, Value};
 use redis_protocol::redis_keyslot;
-use wire::redis::{
-    Client, Durability, Options as NodeOptions,
-    cluster::{ClusterClient, Options},
-    was_not_executed, was_not_replicated, was_not_sent,
-};
+use wire::redis::{Durability, cluster::ClusterClient, was_not_executed, was_not_replicated, was_not_sent};
 use world::{
     engines::EngineKind,
     sim, task,
     time::{self, Instant},
 };
 
-const NODE_TIMEOUT_MS: u64 = 2000;
+use crate::{
+    common,
+    real::{RealCluster, ask, command, port_of, until},
+    stage::NODE_TIMEOUT,
+};
+
 const SLOTS: usize = 16_384;
-
-/// Six real servers, three masters with a replica each; all end with this value.
-struct RealCluster {
-    servers: Mutex<BTreeMap<u16, Child>>,
-    directory: tempfile::TempDir,
-    bus_ports: BTreeMap<u16, u16>,
-}
-
-/// Where the servers listen: `redis-cli` and the other servers come by the first address, and the tokio engine has its
-/// host in one of the others, the first that no other run uses. Redis takes sixteen addresses at most.
-fn addresses() -> Vec<String> {
-    let hosts = (0..15).map(|block| format!("127.77.{}.1", block * 16));
-    std::iter::once("127.0.0.1".to_owned()).chain(hosts).collect()
-}
-
-/// Ports that nobody has, and none of those that the system gives to outgoing connections. Where to look first depends
-/// on the process: several of these tests may run at once.
-fn free_ports(count: usize) -> Vec<u16> {
-    let start = 12_000 + u16::try_from(std::process::id() % 1000).expect("small") * 12;
-    let free: Vec<u16> =
-        (start..32_000).filter(|port| TcpListener::bind(("0.0.0.0", *port)).is_ok()).take(count).collect();
-    assert_eq!(free.len(), count, "not enough free ports");
-    free
-}
-
-impl RealCluster {
-    async fn start() -> Self {
-        let free = free_ports(12);
-        let (ports, bus_ports) = free.split_at(6);
-        let cluster = Self {
-            servers: Mutex::default(),
-            directory: tempfile::tempdir().expect("a directory"),
-            bus_ports: ports.iter().copied().zip(bus_ports.iter().copied()).collect(),
-        };
-        for port in ports {
-            cluster.boot(*port);
-        }
-        for port in ports {
-            until("the server listens", || async move { ask::<String>(*port, "PING").await.is_ok() }).await;
-        }
-        let mut create = Command::new("redis-cli");
-        create.args(["--cluster", "create"]).args(ports.iter().map(|port| format!("127.0.0.1:{port}")));
-        create.args(["--cluster-replicas", "1", "--cluster-yes"]);
-        let created = create.stdin(Stdio::null()).output().expect("redis-cli is installed");
-        assert!(created.status.success(), "{}", String::from_utf8_lossy(&created.stdout));
-        for port in ports {
-            until("the node joins", || async move {
-                let is_well = ask::<String>(*port, "CLUSTER INFO").await.is_ok_and(|info| {
-                    info.contains("cluster_state:ok") && info.contains("cluster_known_nodes:6")
-                });
-                let info = ask::<String>(*port, "INFO replication").await.unwrap_or_default();
-                is_well && (info.contains("connected_slaves:1") || info.contains("master_link_status:up"))
-            })
-            .await;
-        }
-        cluster
-    }
-
-    /// Starts the server of this port, again if need be.
-    fn boot(&self, port: u16) {
-        let directory = self.directory.path().join(port.to_string());
-        std::fs::create_dir_all(&directory).expect("a directory");
-        let child = Command::new("redis-server")
-            .args(["--port", &port.to_string(), "--cluster-port", &self.bus_ports[&port].to_string()])
-            .arg("--bind")
-            .args(addresses())
-            .args(["--protected-mode", "no", "--save", "", "--appendonly", "no"])
-            .args(["--cluster-enabled", "yes", "--cluster-node-timeout", &NODE_TIMEOUT_MS.to_string()])
-            .args(["--cluster-announce-ip", "127.0.0.1", "--repl-diskless-sync-delay", "0"])
-            .arg("--dir")
-            .arg(&directory)
-            .stdout(Stdio::null())
-            .spawn()
-            .expect("redis-server starts");
-        self.servers.lock().unwrap_or_else(PoisonError::into_inner).insert(port, child);
-    }
-
-    /// `kill -9`.
-    fn kill(&self, port: u16) {
-        if let Some(mut child) = self.servers.lock().unwrap_or_else(PoisonError::into_inner).remove(&port) {
-            child.kill().expect("it runs");
-            child.wait().expect("it ends");
-        }
-    }
-
-    fn seeds(&self) -> Vec<String> {
-        self.bus_ports.keys().map(|port| format!("127.0.0.1:{port}")).collect()
-    }
-
-    fn client(&self, durability: Option<Durability>) -> ClusterClient {
-        let node = NodeOptions { durability, ..NodeOptions::default() };
-        ClusterClient::new(
-            self.seeds(),
-            Options { node, deadline: Duration::from_secs(10), ..Options::default() },
-        )
-    }
-}
-
-impl Drop for RealCluster {
-    fn drop(&mut self) {
-        for child in self.servers.get_mut().unwrap_or_else(PoisonError::into_inner).values_mut() {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-    }
-}
-
-/// Waits for something that takes a while.
-async fn until<F: Future<Output = bool>>(what: &str, mut is_so: impl FnMut() -> F) {
-    let started = Instant::now();
-    while !is_so().await {
-        assert!(started.elapsed() < Duration::from_secs(20), "it takes too long until {what}");
-        time::sleep(Duration::from_millis(50)).await;
-    }
-}
-
-fn command(words: &str) -> Cmd {
-    let mut command = Cmd::new();
-    for word in words.split(' ') {
-        command.arg(word);
-    }
-    command
-}
-
-/// Asks one node.
-async fn ask<T: FromRedisValue>(port: u16, words: &str) -> RedisResult<T> {
-    let client = Client::new(format!("127.0.0.1:{port}"), NodeOptions::default());
-    command(words).query_async(&mut client.connection()).await
-}
-
-fn port_of(client: &Client) -> u16 {
-    client.address().rsplit_once(':').and_then(|(_, port)| port.parse().ok()).expect("host:port")
-}
 
 /// The master of a slot, as the node of a port says.
 async fn master_of(asked: u16, slot: u16) -> u16 {
@@ -209,7 +69,7 @@ fn six_real_servers() {
     }
     let config = sim::Config { engine: EngineKind::Tokio, ..sim::Config::new(1) };
     let outcome = sim::run(config, || async {
-        let cluster = Arc::new(RealCluster::start().await);
+        let cluster = Arc::new(RealCluster::start(NODE_TIMEOUT).await);
         let keys = a_key_per_slot();
         let client = cluster.client(None);
         all_slots(&client, &keys).await;
