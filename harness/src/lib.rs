@@ -8,6 +8,8 @@
 //! | what breaks, and when | [`faults`] |
 //! | what an invariant is | [`check`] |
 //! | the systems that come along, their hosts and their invariants | [`systems`] |
+//! | many seeds, and what they find | [`hunt`] |
+//! | a failure that can be played again | [`capsule`] |
 //! | the simulated servers for real | [`serve`] |
 //! | the command line | [`cli`] |
 //!
@@ -19,10 +21,12 @@
 //! }
 //! ```
 
+pub mod capsule;
 pub mod check;
 pub mod cli;
 pub mod drive;
 pub mod faults;
+pub mod hunt;
 pub mod rehearsal;
 pub mod serve;
 pub mod system;

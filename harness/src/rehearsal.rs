@@ -8,14 +8,16 @@ use hdrhistogram::Histogram;
 use record::history::History;
 use record::result::{Coverage, InvariantResult, RunResult, SCHEMA, ServiceLevel, Verdict, Violation};
 use record::table::Table;
-use scenarios::{Limits, Scenario};
+use scenarios::{Expect, Limits, Scenario};
+use world::choice::{Choices, Replayed};
 use world::engines::EngineKind;
 use world::marks::{self, Broken, Kind};
-use world::sim::{self, Checkpoint, Config, Outcome, Progress, TaskPanic};
+use world::sim::{self, Checkpoint, Config, Outcome, Progress, Strategy, TaskPanic};
 use world::time;
 
 use crate::drive::{self, Crowd};
 use crate::faults::Faults;
+use crate::hunt::Failure;
 use crate::system::{Conclusion, Production, System};
 
 /// How often operators look for what is left to do. What a third party that fails half of the time has failed at once
@@ -35,6 +37,28 @@ pub struct Request {
     pub mutants: BTreeSet<String>,
     /// Marks of the fingerprint to write out.
     pub trace: Range<u64>,
+    /// Who runs next among tasks that are ready in the same instant.
+    pub strategy: Strategy,
+    /// Record every choice?
+    pub record: bool,
+    /// Take the choices from a recording, as far as they fit.
+    pub replay: Option<Choices>,
+}
+
+impl Request {
+    /// A scenario and a seed on the kernel, with nothing out of the ordinary.
+    pub fn new(scenario: Scenario, seed: u64) -> Request {
+        Request {
+            scenario,
+            engine: EngineKind::default(),
+            seed,
+            mutants: BTreeSet::new(),
+            trace: 0..0,
+            strategy: Strategy::default(),
+            record: false,
+            replay: None,
+        }
+    }
 }
 
 /// A rehearsal that was played to its end.
@@ -54,6 +78,12 @@ pub struct Played {
     pub trace: Vec<String>,
     /// What the run asked for and the engine cannot give.
     pub unsupported: Vec<String>,
+    /// Times that a task was polled.
+    pub polls: u64,
+    /// Every choice, if the request asked for them.
+    pub choices: Option<Choices>,
+    /// How far the choices of the request fitted.
+    pub replayed: Option<Replayed>,
 }
 
 /// Why there is no result.
@@ -86,6 +116,9 @@ pub fn play(system: &dyn System, request: &Request, progress: Progress) -> Resul
         mutants: request.mutants.clone(),
         trace: request.trace.clone(),
         progress,
+        strategy: request.strategy,
+        record: request.record,
+        replay: request.replay.clone(),
         ..Config::new(request.seed)
     };
     let scenario = request.scenario.clone();
@@ -177,7 +210,37 @@ fn judge(request: &Request, outcome: Outcome<Result<Shown, String>>) -> Result<P
         checkpoints: outcome.checkpoints,
         trace: outcome.trace,
         unsupported: outcome.unsupported,
+        polls: outcome.polls,
+        choices: outcome.choices,
+        replayed: outcome.replayed,
     })
+}
+
+/// What was not as the scenario expects it; empty when all was.
+pub fn failures(scenario: &Scenario, result: &RunResult) -> Vec<Failure> {
+    let failure = |of: &str, what: String| Failure { of: of.to_owned(), what, at_s: None };
+    if let Some(expect) = &scenario.expect {
+        let what = format!("the verdict was to be {}, and it is {}", expect.verdict, result.verdict);
+        return if is_as_expected(expect, result) { Vec::new() } else { vec![failure("expectation", what)] };
+    }
+    if result.verdict == Verdict::Invalid {
+        return vec![failure("load", "no customer came".to_owned())];
+    }
+    let violated = result.invariants.iter().filter(|invariant| !invariant.held).map(|invariant| {
+        let first = invariant.first_violation.as_ref();
+        let what = first.map_or_else(|| "it did not hold".to_owned(), |first| first.what.clone());
+        Failure { of: invariant.name.clone(), what, at_s: first.map(|first| first.at_s) }
+    });
+    let missed = result.service_levels.iter().filter(|level| !level.met).map(|level| {
+        failure(&level.name, format!("{} µs observed, {} µs allowed", level.observed_us, level.limit_us))
+    });
+    violated.chain(missed).collect()
+}
+
+/// Did exactly that happen which a teaching scenario is made to show?
+pub(crate) fn is_as_expected(expect: &Expect, result: &RunResult) -> bool {
+    let violated = |name: &String| result.invariants.iter().any(|i| &i.name == name && !i.held);
+    result.verdict == expect.verdict && expect.invariant.as_ref().is_none_or(violated)
 }
 
 /// No task of any host may panic. Every poll of a task is a check.

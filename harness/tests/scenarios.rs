@@ -45,7 +45,7 @@ fn play_on(
 ) -> Played {
     let scenario = read(scenario, size, overrides);
     let mutants = mutants.iter().map(|name| (*name).to_owned()).collect();
-    let request = Request { scenario, engine, seed, mutants, trace: 0..0 };
+    let request = Request { engine, mutants, ..Request::new(scenario, seed) };
     rehearsal::play(system(), &request, Progress::default())
         .unwrap_or_else(|error| panic!("seed {seed}: {error}"))
 }

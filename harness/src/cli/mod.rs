@@ -1,7 +1,9 @@
 //! The command line: what `rehearse` understands, and its exit codes.
 
+mod capsule;
 mod catalogue;
 mod exit;
+mod hunt;
 mod progress;
 mod run;
 mod run_folder;
@@ -15,6 +17,7 @@ use scenarios::{Size, Vocabulary};
 use world::engines::{EngineKind, UnknownEngine};
 
 pub use self::exit::Exit;
+use crate::capsule::StrategyText;
 use crate::system::System;
 
 /// Rehearse the peak before the peak: play a whole commerce system by seed, and check that no sale goes wrong.
@@ -31,12 +34,18 @@ enum Command {
     Run(RunArgs),
     /// Play a seed twice, in two processes, and compare fingerprint and verdict
     Verify(VerifyArgs),
+    /// Play many seeds of small worlds on all cores, and show what they find
+    Hunt(hunt::HuntArgs),
+    /// Play a failure again from its capsule
+    Replay(capsule::ReplayArgs),
     /// Serve a simulated server for real, for any client, until Ctrl-C
     Serve(serve::ServeArgs),
     /// The scenarios that come along
     List(ListArgs),
     /// The planted mistakes, and the scenario that finds each
     Mutants(ListArgs),
+    #[command(name = crate::hunt::SUBCOMMAND, hide = true)]
+    HuntWorker,
 }
 
 /// What is played: shared by all commands that play.
@@ -59,6 +68,24 @@ struct PlayArgs {
     /// What carries the simulated world: kernel, turmoil, or, in builds that have it, madsim
     #[arg(long, value_name = "ENGINE", default_value_t = EngineKind::Kernel, value_parser = simulator)]
     engine: EngineKind,
+    /// Who runs next among tasks that are ready in the same instant: random, fifo, or pct:DEPTH:POLLS
+    #[arg(long, value_name = "STRATEGY", default_value_t = StrategyText::default())]
+    strategy: StrategyText,
+}
+
+impl PlayArgs {
+    /// A scenario and a seed, with the defaults of everything else.
+    fn of(scenario: &str, seed: u64) -> Self {
+        Self {
+            scenario: scenario.to_owned(),
+            seed: Some(seed),
+            set: Vec::new(),
+            size: SizeArg::Full,
+            mutant: Vec::new(),
+            engine: EngineKind::default(),
+            strategy: StrategyText::default(),
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -143,6 +170,9 @@ pub fn main(systems: &[&dyn System]) -> ExitCode {
     let exit = match &cli.command {
         Command::Run(args) => run::run(systems, args),
         Command::Verify(args) => verify::verify(systems, &args.play),
+        Command::Hunt(args) => hunt::hunt(systems, args),
+        Command::HuntWorker => hunt::work(systems),
+        Command::Replay(args) => capsule::replay(systems, args),
         Command::Serve(args) => serve::serve(args),
         Command::List(args) => catalogue::list(systems, args.format),
         Command::Mutants(args) => catalogue::mutants(systems, args.format),
@@ -151,7 +181,7 @@ pub fn main(systems: &[&dyn System]) -> ExitCode {
 }
 
 /// What scenario files may say about these systems.
-fn vocabulary(systems: &[&dyn System]) -> Vocabulary {
+pub(crate) fn vocabulary(systems: &[&dyn System]) -> Vocabulary {
     Vocabulary { systems: systems.iter().map(|system| system.vocabulary()).collect() }
 }
 

@@ -4,16 +4,17 @@ use std::collections::BTreeSet;
 use std::hash::{BuildHasher, RandomState};
 use std::io::{IsTerminal, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use record::result::Verdict;
-use reports::Report;
 use reports::terminal::Style;
-use scenarios::{Expect, Scenario, catalogue};
+use scenarios::{Expect, Scenario, Size, catalogue};
 use world::engines::EngineKind;
 use world::sim::Progress;
 
-use super::{Exit, Format, PlayArgs, RunArgs, SizeArg, progress, run_folder, vocabulary};
+use super::{Exit, Format, PlayArgs, RunArgs, SizeArg, capsule, progress, run_folder, vocabulary};
+use crate::capsule::StrategyText;
+use crate::hunt::Target;
 use crate::rehearsal::{self, Error, Played, Request};
 use crate::system::System;
 
@@ -21,7 +22,7 @@ use crate::system::System;
 const DRAWN_SEEDS: u64 = 1_000_000;
 
 pub(super) fn run(systems: &[&dyn System], args: &RunArgs) -> Exit {
-    let (system, scenario) = match load(systems, &args.play) {
+    let (system, scenario, target) = match load(systems, &args.play) {
         Ok(loaded) => loaded,
         Err(message) => {
             eprintln!("{message}");
@@ -33,9 +34,8 @@ pub(super) fn run(systems: &[&dyn System], args: &RunArgs) -> Exit {
         eprintln!("seed {seed}");
     }
     let replay = replay_line(&args.play, seed);
-    let mutants = args.play.mutant.iter().cloned().collect();
-    let (engine, trace) = (args.play.engine, args.trace.clone().unwrap_or(0..0));
-    let request = Request { scenario, engine, seed, mutants, trace };
+    let trace = args.trace.clone().unwrap_or(0..0);
+    let request = Request { trace, ..request(scenario, &args.play, seed) };
     let shown = Progress::default();
     let play = || rehearsal::play(system, &request, shown.clone());
     let expected = request.scenario.duration + request.scenario.settle / 2;
@@ -56,28 +56,56 @@ pub(super) fn run(systems: &[&dyn System], args: &RunArgs) -> Exit {
             return Exit::Internal;
         }
     };
-    show(args, &request, &played, &replay)
+    let folder = args.out.clone().unwrap_or_else(|| run_folder::of(&request));
+    if let Err(message) = capsule::write(&folder, system, &target, args.play.size, &request, &played) {
+        eprintln!("no capsule: {message}");
+    }
+    show(&request, &played, &replay, args.format, &folder)
 }
 
-/// Finds the scenario, its system and checks the names of the mutants.
+/// Reads the scenario that the user names.
 ///
 /// The error is the whole message for the user.
 pub(super) fn load<'a>(
     systems: &[&'a dyn System],
     play: &PlayArgs,
-) -> Result<(&'a dyn System, Scenario), String> {
+) -> Result<(&'a dyn System, Scenario, Target), String> {
     let source = catalogue::find(&play.scenario).map_err(|error| error.to_string())?;
-    let vocabulary = vocabulary(systems);
-    let scenario = scenarios::parse(&source.file, &source.text, &vocabulary, play.size.size(), &play.set)
+    let given = play.scenario.clone();
+    let target = Target { given, file: source.file, text: source.text, set: play.set.clone() };
+    let (system, scenario) = find(systems, &target, play.size.size(), &play.mutant)?;
+    Ok((system, scenario, target))
+}
+
+/// Expands a scenario, finds its system and checks the names of the mutants.
+///
+/// The error is the whole message for the user.
+pub(super) fn find<'a>(
+    systems: &[&'a dyn System],
+    target: &Target,
+    size: Size,
+    mutants: &[String],
+) -> Result<(&'a dyn System, Scenario), String> {
+    let scenario = scenarios::parse(&target.file, &target.text, &vocabulary(systems), size, &target.set)
         .map_err(|error| error.to_string())?;
     let system = systems.iter().copied().find(|system| system.vocabulary().name == scenario.system);
     let system = system.ok_or_else(|| format!("there is no system {:?}", scenario.system))?;
-    for name in &play.mutant {
+    for name in mutants {
         if !system.mutants().iter().any(|mutant| mutant.name == name) {
             return Err(unknown_mutant(system, name));
         }
     }
     Ok((system, scenario))
+}
+
+/// What these flags ask for.
+pub(super) fn request(scenario: Scenario, play: &PlayArgs, seed: u64) -> Request {
+    Request {
+        engine: play.engine,
+        mutants: play.mutant.iter().cloned().collect(),
+        strategy: play.strategy.0,
+        ..Request::new(scenario, seed)
+    }
 }
 
 fn unknown_mutant(system: &dyn System, name: &str) -> String {
@@ -112,6 +140,9 @@ pub(super) fn shared_flags(play: &PlayArgs) -> Vec<String> {
     if play.engine != EngineKind::default() {
         words.extend(["--engine".to_owned(), play.engine.to_string()]);
     }
+    if play.strategy != StrategyText::default() {
+        words.extend(["--strategy".to_owned(), play.strategy.to_string()]);
+    }
     for (key, value) in &play.set {
         words.extend(["--set".to_owned(), format!("{key}={value}")]);
     }
@@ -122,7 +153,7 @@ pub(super) fn shared_flags(play: &PlayArgs) -> Vec<String> {
 }
 
 /// A word as a POSIX shell needs it.
-fn quoted(word: &str) -> String {
+pub(super) fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=,:@%+".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
         return word.to_owned();
@@ -131,21 +162,17 @@ fn quoted(word: &str) -> String {
 }
 
 /// Writes the run's files and prints the report.
-fn show(args: &RunArgs, request: &Request, played: &Played, replay: &str) -> Exit {
-    let report =
-        Report { result: &played.result, tables: &played.tables, replay, latencies: &played.latencies };
-    let default = || run_folder::default_folder(&request.scenario.name, request.seed);
-    let folder = args.out.clone().unwrap_or_else(default);
-    let written = write_files(&folder, &report, played);
+pub(super) fn show(request: &Request, played: &Played, replay: &str, format: Format, folder: &Path) -> Exit {
+    let written = run_folder::write_all(folder, played, replay);
     if let Err(message) = &written {
         eprintln!("{message}");
     }
     for what in &played.unsupported {
         eprintln!("the engine {} cannot give {what}: the run went without", request.engine);
     }
-    let text = match args.format {
+    let text = match format {
         Format::Json => played.result.to_json(),
-        Format::Human => reports::terminal::render(&report, terminal_style()),
+        Format::Human => reports::terminal::render(&run_folder::report(played, replay), terminal_style()),
     };
     let printed = print(&text);
     if let Some(expect) = &request.scenario.expect {
@@ -157,28 +184,16 @@ fn show(args: &RunArgs, request: &Request, played: &Played, replay: &str) -> Exi
     }
 }
 
-fn write_files(folder: &PathBuf, report: &Report<'_>, played: &Played) -> Result<(), String> {
-    reports::run_folder::write(folder, report).map_err(|error| error.to_string())?;
-    let io = |error: std::io::Error| format!("cannot write the run folder {}: {error}", folder.display());
-    run_folder::write_trace(folder, &played.checkpoints, &played.trace).map_err(io)?;
-    run_folder::point_latest_at(Path::new(folder)).map_err(io)
-}
-
-/// Did exactly that happen which a teaching scenario is made to show?
-fn is_as_expected(expect: &Expect, played: &Played) -> bool {
-    let violated = |name: &String| played.result.invariants.iter().any(|i| &i.name == name && !i.held);
-    played.result.verdict == expect.verdict && expect.invariant.as_ref().is_none_or(violated)
-}
-
 fn expectation(expect: &Expect, played: &Played) -> String {
     let of = expect.invariant.as_ref().map(|name| format!(" ({name})")).unwrap_or_default();
-    let met = if is_as_expected(expect, played) { "and so it is" } else { "but it is not" };
+    let met =
+        if rehearsal::is_as_expected(expect, &played.result) { "and so it is" } else { "but it is not" };
     format!("the scenario expects the verdict {}{of}, {met}", expect.verdict)
 }
 
 fn exit_code(scenario: &Scenario, played: &Played) -> Exit {
     match &scenario.expect {
-        Some(expect) if is_as_expected(expect, played) => Exit::Held,
+        Some(expect) if rehearsal::is_as_expected(expect, &played.result) => Exit::Held,
         // It was to fail and did not: what it teaches no longer holds.
         Some(_) if played.result.verdict == Verdict::Held => Exit::Invalid,
         _ if played.result.operations.is_empty() => Exit::NothingRan,

@@ -4,10 +4,34 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use reports::Report;
 use world::sim::Checkpoint;
 
-/// The folder that a run gets unless the user names one. Times are UTC.
-pub(super) fn default_folder(scenario: &str, seed: u64) -> PathBuf {
+use crate::rehearsal::{Played, Request};
+
+/// The folder that a run gets unless the user names one.
+pub(super) fn of(request: &Request) -> PathBuf {
+    default_folder(&request.scenario.name, request.seed)
+}
+
+/// Writes the files of a run, and points `runs/latest` at it.
+///
+/// # Errors
+/// A sentence: which file cannot be written.
+pub(super) fn write_all(folder: &Path, played: &Played, replay: &str) -> Result<(), String> {
+    reports::run_folder::write(folder, &report(played, replay)).map_err(|error| error.to_string())?;
+    let io = |error: io::Error| format!("cannot write the run folder {}: {error}", folder.display());
+    write_trace(folder, &played.checkpoints, &played.trace).map_err(io)?;
+    point_latest_at(folder).map_err(io)
+}
+
+/// What people read of a run.
+pub(super) fn report<'a>(played: &'a Played, replay: &'a str) -> Report<'a> {
+    Report { result: &played.result, tables: &played.tables, replay, latencies: &played.latencies }
+}
+
+/// Times are UTC.
+fn default_folder(scenario: &str, seed: u64) -> PathBuf {
     let now = jiff::Timestamp::try_from(world::time::system_now()).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
     let time = now.strftime("%Y%m%dT%H%M%S");
     // A scenario's name is its own folder structure, but never leads out of runs/.
@@ -16,7 +40,7 @@ pub(super) fn default_folder(scenario: &str, seed: u64) -> PathBuf {
 }
 
 /// Points `runs/latest` at a folder inside `runs/`.
-pub(super) fn point_latest_at(folder: &Path) -> io::Result<()> {
+fn point_latest_at(folder: &Path) -> io::Result<()> {
     let Ok(target) = folder.strip_prefix("runs") else { return Ok(()) };
     let latest = Path::new("runs/latest");
     match fs::remove_file(latest) {
@@ -27,7 +51,7 @@ pub(super) fn point_latest_at(folder: &Path) -> io::Result<()> {
 }
 
 /// The file `trace`: the fingerprint at regular distances, then the marks that were asked for.
-pub(super) fn write_trace(folder: &Path, checkpoints: &[Checkpoint], marks: &[String]) -> io::Result<()> {
+fn write_trace(folder: &Path, checkpoints: &[Checkpoint], marks: &[String]) -> io::Result<()> {
     let mut text = String::new();
     for checkpoint in checkpoints {
         text += &checkpoint_line(checkpoint);

@@ -1,6 +1,5 @@
 //! Marks in the code under rehearsal become coverage and an invariant of the result; a run that cannot go on says why.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use harness::rehearsal::{self, ALWAYS, Played, Request};
@@ -96,7 +95,7 @@ fn play(stuck: bool, customers: u32) -> Result<Played, rehearsal::Error> {
     let scenario =
         scenarios::parse("counter.toml", &text, &vocabulary, Size::Full, &[]).expect("a right scenario");
     let engine = EngineKind::Kernel;
-    let request = Request { scenario, engine, seed: 1, mutants: BTreeSet::new(), trace: 0..0 };
+    let request = Request { engine, ..Request::new(scenario, 1) };
     rehearsal::play(&system, &request, Progress::default())
 }
 

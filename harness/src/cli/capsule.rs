@@ -1,0 +1,159 @@
+//! Capsules: written when a run fails, and played again by `rehearse replay`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use scenarios::Size;
+use world::sim::Progress;
+
+use super::run::{self, find};
+use super::{Exit, Format, SizeArg, progress, run_folder};
+use crate::capsule::{Build, Capsule, SCHEMA};
+use crate::hunt::Target;
+use crate::rehearsal::{self, Error, Played, Request};
+use crate::system::System;
+
+#[derive(Debug, Args)]
+pub(super) struct ReplayArgs {
+    /// The capsule of a run that failed: runs/latest/capsule.json
+    capsule: PathBuf,
+    /// What goes to stdout
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    format: Format,
+    /// Folder for the run's files [default: runs/SCENARIO/TIME-SEED]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+}
+
+/// Leaves the capsule of a run that was not as its scenario expects; where. To record its choices it is played again.
+///
+/// # Errors
+/// A sentence: it cannot be written, or it did not go the same way again.
+pub(super) fn write(
+    folder: &Path,
+    system: &dyn System,
+    target: &Target,
+    size: SizeArg,
+    request: &Request,
+    played: &Played,
+) -> Result<Option<PathBuf>, String> {
+    let failures = rehearsal::failures(&request.scenario, &played.result);
+    if failures.is_empty() {
+        return Ok(None);
+    }
+    let again = Request { record: true, ..request.clone() };
+    let recorded = rehearsal::play(system, &again, Progress::default()).map_err(|error| error.to_string())?;
+    if recorded.result.fingerprint != played.result.fingerprint {
+        return Err("it went another way when it was played again: see `rehearse verify`".to_owned());
+    }
+    let mut capsule = Capsule {
+        schema: SCHEMA,
+        build: Build::current(),
+        scenario: target.clone(),
+        size: if size == SizeArg::Hunt { "hunt" } else { "full" }.to_owned(),
+        engine: request.engine.to_string(),
+        seed: request.seed,
+        strategy: crate::capsule::StrategyText(request.strategy),
+        mutants: request.mutants.iter().cloned().collect(),
+        verdict: played.result.verdict,
+        failures,
+        fingerprint: played.result.fingerprint.clone(),
+        faults: played.result.faults.clone(),
+        choices: String::new(),
+    };
+    capsule.set_choices(&recorded.choices.unwrap_or_default());
+    let path = folder.join("capsule.json");
+    let io = |error: std::io::Error| format!("cannot write {}: {error}", path.display());
+    fs::create_dir_all(folder).map_err(io)?;
+    fs::write(&path, capsule.to_json().map_err(|error| error.to_string())?).map_err(io)?;
+    Ok(Some(path))
+}
+
+/// Plays a capsule, and says whether it went as it did then.
+pub(super) fn replay(systems: &[&dyn System], args: &ReplayArgs) -> Exit {
+    let (system, request, capsule) = match open(systems, &args.capsule) {
+        Ok(opened) => opened,
+        Err(message) => {
+            eprintln!("{message}");
+            return Exit::Usage;
+        }
+    };
+    let shown = Progress::default();
+    let expected = request.scenario.duration + request.scenario.settle / 2;
+    let played = match progress::show(&shown, expected, || rehearsal::play(system, &request, shown.clone())) {
+        Ok(played) => played,
+        Err(Error::Setting(message)) => {
+            eprintln!("{message}");
+            return Exit::Usage;
+        }
+        Err(Error::Internal(message)) => {
+            eprintln!("internal error: {message}");
+            return Exit::Internal;
+        }
+    };
+    let line = format!("rehearse replay {}", run::quoted(&args.capsule.display().to_string()));
+    let folder = args.out.clone().unwrap_or_else(|| run_folder::of(&request));
+    let shown = run::show(&request, &played, &line, args.format, &folder);
+    eprintln!("{}", comparison(&capsule, &request, &played));
+    let is_the_build = capsule.build == Build::current();
+    match shown {
+        Exit::Internal => Exit::Internal,
+        // The same program and the same choices cannot go two ways.
+        _ if is_the_build && played.result.fingerprint != capsule.fingerprint => Exit::Invalid,
+        exit => exit,
+    }
+}
+
+fn open<'a>(systems: &[&'a dyn System], path: &Path) -> Result<(&'a dyn System, Request, Capsule), String> {
+    let capsule = Capsule::read(path).map_err(|error| error.to_string())?;
+    let size: Size = capsule.size()?;
+    let (system, scenario) = find(systems, &capsule.scenario, size, &capsule.mutants)?;
+    let engine = super::simulator(&capsule.engine)?;
+    let request = Request {
+        engine,
+        mutants: capsule.mutants.iter().cloned().collect(),
+        strategy: capsule.strategy.0,
+        replay: Some(capsule.choices()?),
+        ..Request::new(scenario, capsule.seed)
+    };
+    Ok((system, request, capsule))
+}
+
+/// How the replay went beside what the capsule holds.
+fn comparison(capsule: &Capsule, request: &Request, played: &Played) -> String {
+    let build = Build::current();
+    let mut lines = Vec::new();
+    if played.result.fingerprint == capsule.fingerprint {
+        lines.push(format!("the same run as the capsule's: fingerprint {}", capsule.fingerprint));
+    } else {
+        lines.push(format!(
+            "another run than the capsule's: fingerprint {}, then {}",
+            played.result.fingerprint, capsule.fingerprint
+        ));
+    }
+    if build != capsule.build {
+        let version = |build: &Build| format!("{} ({})", build.version, build.executable);
+        lines.push(format!("this is another build: {}, then {}", version(&build), version(&capsule.build)));
+    }
+    if let Some(replayed) = &played.replayed
+        && !replayed.is_exact()
+    {
+        let at = replayed.first_mismatch.as_ref().map(|mismatch| {
+            format!("; the first that did not fit is number {} of {}", mismatch.position, mismatch.stream)
+        });
+        lines.push(format!(
+            "{} of {} recorded choices fitted{}",
+            replayed.taken,
+            replayed.recorded,
+            at.unwrap_or_default()
+        ));
+    }
+    let now = rehearsal::failures(&request.scenario, &played.result);
+    for then in &capsule.failures {
+        if !now.iter().any(|failure| failure.of == then.of) {
+            lines.push(format!("no longer so: {}: {}", then.of, then.what));
+        }
+    }
+    lines.join("\n")
+}

@@ -1,0 +1,328 @@
+//! `rehearse hunt`: many seeds, and what they found.
+
+use std::io::{IsTerminal, Write};
+use std::num::NonZeroUsize;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use clap::Args;
+use scenarios::{Size, catalogue};
+
+use super::run::{draw_seed, print};
+use super::{Exit, PlayArgs, SizeArg, capsule, key_value, run, run_folder};
+use crate::hunt::{self, Allowance, Failure, Group, Hunt, Hunted, Target};
+use crate::system::System;
+
+/// How long a hunt lasts unless told otherwise.
+const BUDGET: Duration = Duration::from_secs(60);
+/// Groups of failures that are shown, each with its capsule.
+const SHOWN_GROUPS: usize = 10;
+/// Marks that are named; of the others, how many.
+const SHOWN_MARKS: usize = 8;
+/// How often a line of progress is written, in milliseconds: on a terminal, elsewhere.
+const PROGRESS_MS: [u64; 2] = [100, 5000];
+
+#[derive(Debug, Args)]
+pub(super) struct HuntArgs {
+    /// Name (ticketing/peak) or path of a scenario, or a folder of scenarios (ticketing)
+    scenario: String,
+    /// The seeds to play, the last one excluded; without it, from a seed that is drawn and printed, until the budget ends
+    #[arg(long, value_name = "A..B", value_parser = seed_range)]
+    seeds: Option<Range<u64>>,
+    /// How long to hunt: 90s, 10m [default: 1m, or until the seeds end]
+    #[arg(long, value_name = "TIME", value_parser = budget)]
+    budget: Option<Duration>,
+    /// How many processes play at once [default: one for each core]
+    #[arg(long, value_name = "N")]
+    jobs: Option<NonZeroUsize>,
+    /// Plays only every N-th seed, the I-th of them: N machines with I from 1 to N play all
+    #[arg(long, value_name = "I/N", value_parser = shard)]
+    shard: Option<(u64, u64)>,
+    /// Overrides a setting of the scenario
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_value)]
+    set: Vec<(String, String)>,
+    /// Switches a planted mistake on (see `rehearse mutants`)
+    #[arg(long = "mutant", value_name = "NAME")]
+    mutant: Vec<String>,
+}
+
+fn seed_range(text: &str) -> Result<Range<u64>, String> {
+    let ends = text.split_once("..").and_then(|(from, to)| Some((from.parse().ok()?, to.parse().ok()?)));
+    match ends {
+        Some((from, to)) if from < to => Ok(from..to),
+        Some(_) => Err("there is no seed in this range".to_owned()),
+        None => Err("expected A..B, two whole numbers".to_owned()),
+    }
+}
+
+fn budget(text: &str) -> Result<Duration, String> {
+    match scenarios::duration::parse(text) {
+        Ok(Duration::ZERO) => Err("no time at all".to_owned()),
+        Ok(budget) => Ok(budget),
+        Err(error) => Err(format!("{error}; expected a number with its unit, such as 90s or 10m")),
+    }
+}
+
+/// Remainder and divisor of the seeds of a shard.
+fn shard(text: &str) -> Result<(u64, u64), String> {
+    let parts = text.split_once('/').and_then(|(i, n)| Some((i.parse::<u64>().ok()?, n.parse().ok()?)));
+    match parts {
+        Some((i, n)) if 1 <= i && i <= n => Ok((i - 1, n)),
+        _ => Err("expected I/N with I from 1 to N, such as 2/8".to_owned()),
+    }
+}
+
+pub(super) fn hunt(systems: &[&dyn System], args: &HuntArgs) -> Exit {
+    let plan = match plan(systems, args) {
+        Ok(plan) => plan,
+        Err(message) => {
+            eprintln!("{message}");
+            return Exit::Usage;
+        }
+    };
+    if args.seeds.is_none() {
+        eprintln!("from seed {}", plan.seeds.start);
+    }
+    let stop = Arc::new(AtomicBool::new(false));
+    let stopped = Arc::clone(&stop);
+    if let Err(error) = ctrlc::set_handler(move || stopped.store(true, Ordering::Release)) {
+        eprintln!("Ctrl-C will end the hunt without its results: {error}");
+    }
+    let shown = AtomicU64::new(0);
+    let hunted = hunt::hunt(&plan, &stop, &|hunted| show_progress(hunted, &shown));
+    if std::io::stderr().is_terminal() {
+        write("\r\x1b[2K");
+    }
+    match hunted {
+        Ok(hunted) => conclude(systems, &plan, &hunted),
+        Err(message) => {
+            eprintln!("internal error: {message}");
+            Exit::Internal
+        }
+    }
+}
+
+/// A worker of a hunt: a hidden command.
+pub(super) fn work(systems: &[&dyn System]) -> Exit {
+    match hunt::work(systems) {
+        Ok(()) => Exit::Held,
+        Err(error) => {
+            eprintln!("{error}");
+            Exit::Internal
+        }
+    }
+}
+
+fn plan(systems: &[&dyn System], args: &HuntArgs) -> Result<Hunt, String> {
+    let mut targets = Vec::new();
+    let mut canaries = Vec::new();
+    for given in scenarios_of(&args.scenario)? {
+        let source = catalogue::find(&given).map_err(|error| error.to_string())?;
+        let target = Target { given, file: source.file, text: source.text, set: args.set.clone() };
+        let (system, scenario) = run::find(systems, &target, Size::Hunt, &args.mutant)?;
+        // One that the scenario is said to find; a system of one's own may have none.
+        let mutant = system.mutants().iter().find(|mutant| mutant.scenario == scenario.name);
+        canaries.push(mutant.filter(|_| scenario.expect.is_none()).map(|mutant| mutant.name.to_owned()));
+        targets.push(target);
+    }
+    let first = draw_seed();
+    let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    Ok(Hunt {
+        targets,
+        seeds: args.seeds.clone().unwrap_or(first..u64::MAX),
+        shard: args.shard.unwrap_or((0, 1)),
+        budget: args.budget.or(args.seeds.is_none().then_some(BUDGET)),
+        jobs: args.jobs.map_or(cores, NonZeroUsize::get),
+        mutants: args.mutant.clone(),
+        canaries,
+        allowance: Allowance::default(),
+    })
+}
+
+/// The scenarios that a name or a path stands for: one, those of a folder, or the shipped ones of a system.
+fn scenarios_of(given: &str) -> Result<Vec<String>, String> {
+    let shipped: Vec<String> = catalogue::ENTRIES
+        .iter()
+        .filter(|entry| {
+            entry.name.strip_prefix(given.trim_end_matches('/')).is_some_and(|rest| rest.starts_with('/'))
+        })
+        .map(|entry| entry.name.to_owned())
+        .collect();
+    if !shipped.is_empty() {
+        return Ok(shipped);
+    }
+    let path = Path::new(given);
+    if !path.is_dir() {
+        return Ok(vec![given.to_owned()]);
+    }
+    let mut found = Vec::new();
+    let mut folders = vec![path.to_owned()];
+    while let Some(folder) = folders.pop() {
+        let entries = std::fs::read_dir(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+        for entry in entries {
+            let path = entry.map_err(|error| format!("{}: {error}", folder.display()))?.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "toml") {
+                found.push(path.display().to_string());
+            }
+        }
+    }
+    found.sort();
+    if found.is_empty() {
+        return Err(format!("{given}: there is no scenario (*.toml) in this folder"));
+    }
+    Ok(found)
+}
+
+/// One line now and then.
+fn show_progress(hunted: &Hunted, shown_ms: &AtomicU64) {
+    let is_terminal = std::io::stderr().is_terminal();
+    let now_ms = u64::try_from(hunted.wall.as_millis()).unwrap_or(u64::MAX);
+    let period = PROGRESS_MS[usize::from(!is_terminal)];
+    if now_ms < shown_ms.load(Ordering::Relaxed) + period {
+        return;
+    }
+    shown_ms.store(now_ms, Ordering::Relaxed);
+    let kinds = match hunted.findings.len() {
+        0 => "nothing found".to_owned(),
+        1 => "1 kind of failure".to_owned(),
+        many => format!("{many} kinds of failure"),
+    };
+    let line = format!("{} seeds, {:.1} per second, {kinds}", hunted.played, per_second(hunted));
+    write(&if is_terminal { format!("\r\x1b[2K{line}") } else { format!("{line}\n") });
+}
+
+/// Progress that cannot be shown is no reason to stop.
+fn write(text: &str) {
+    let mut stderr = std::io::stderr().lock();
+    drop(stderr.write_all(text.as_bytes()).and_then(|()| stderr.flush()));
+}
+
+fn per_second(hunted: &Hunted) -> f64 {
+    hunted.played as f64 / hunted.wall.as_secs_f64().max(1e-9)
+}
+
+fn conclude(systems: &[&dyn System], plan: &Hunt, hunted: &Hunted) -> Exit {
+    let (exit, verdict) = judge(hunted);
+    let mut text = format!("{verdict}\n\n");
+    let (wall, simulated) = (hunted.wall.as_secs_f64(), hunted.simulated.as_secs_f64());
+    text += &format!(
+        "  seeds        {} in {wall:.1} s, {:.1} per second with {} at once; {:.0} s simulated, {:.0}× real time\n",
+        hunted.played,
+        per_second(hunted),
+        plan.jobs,
+        simulated,
+        simulated / wall.max(1e-9),
+    );
+    for (canary, seed) in &hunted.canaries {
+        text += &match seed {
+            Some(seed) => format!("  canary       {canary} is found, at seed {seed}\n"),
+            None => format!("  canary       {canary} is NOT found: this hunt proves nothing\n"),
+        };
+    }
+    text += &format!("  reached      {} places; {}\n", hunted.reached, never_reached(&hunted.never_reached));
+    let groups = hunted.findings.groups();
+    for (number, group) in groups.iter().take(SHOWN_GROUPS).enumerate() {
+        text += &format!("\n{}", shown(systems, plan, group, number + 1));
+    }
+    if groups.len() > SHOWN_GROUPS {
+        text += &format!("\n… and {} more kinds of failure\n", groups.len() - SHOWN_GROUPS);
+    }
+    match print(&text) {
+        Exit::Held => exit,
+        other => other,
+    }
+}
+
+fn judge(hunted: &Hunted) -> (Exit, String) {
+    let kinds = hunted.findings.len();
+    if kinds > 0 {
+        let kinds = if kinds == 1 { "1 kind".to_owned() } else { format!("{kinds} kinds") };
+        return (Exit::Violated, format!("violated: {kinds} of failure"));
+    }
+    if hunted.played == 0 {
+        return (Exit::NothingRan, "nothing was played".to_owned());
+    }
+    if hunted.canaries.iter().any(|(_, seed)| seed.is_none()) {
+        return (Exit::Invalid, "invalid: a planted mistake was not found, so nothing is proved".to_owned());
+    }
+    (Exit::Held, "held: nothing found".to_owned())
+}
+
+fn never_reached(marks: &[String]) -> String {
+    if marks.is_empty() {
+        return "all that there are".to_owned();
+    }
+    let named: Vec<&str> = marks.iter().take(SHOWN_MARKS).map(String::as_str).collect();
+    let more = marks.len().saturating_sub(SHOWN_MARKS);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("never {}{more}", named.join(", "))
+}
+
+/// A kind of failure, and how to play it again.
+fn shown(systems: &[&dyn System], plan: &Hunt, group: &Group, number: usize) -> String {
+    let Failure { of, what, at_s } = &group.failure;
+    let target = &plan.targets[group.task.scenario];
+    let at = at_s.map(|at| format!(" at {at:.3} s")).unwrap_or_default();
+    let seeds = if group.seeds == 1 { "1 seed".to_owned() } else { format!("{} seeds", group.seeds) };
+    let mut text =
+        format!("{number}. {of}: {seeds} of {}, first {}{at}\n   {what}\n", target.given, group.task.seed);
+    if !group.with_it.is_empty() {
+        text += &format!("   with it: {}\n", group.with_it.join(", "));
+    }
+    let again = PlayArgs {
+        scenario: target.given.clone(),
+        set: target.set.clone(),
+        size: SizeArg::Hunt,
+        mutant: group.task.mutants.clone(),
+        strategy: group.task.strategy,
+        ..PlayArgs::of(&target.given, group.task.seed)
+    };
+    match keep(systems, target, &again) {
+        Ok(path) => text += &format!("   rehearse replay {path}\n"),
+        Err(message) => eprintln!("no capsule for seed {}: {message}", group.task.seed),
+    }
+    text += &format!("   {}\n", run::replay_line(&again, group.task.seed));
+    text
+}
+
+/// Plays a failure again, here, and leaves its folder; the path of its capsule.
+fn keep(systems: &[&dyn System], target: &Target, play: &PlayArgs) -> Result<String, String> {
+    let (system, scenario) = run::find(systems, target, Size::Hunt, &play.mutant)?;
+    let seed = play.seed.unwrap_or_default();
+    let request = run::request(scenario, play, seed);
+    let folder = run_folder::of(&request);
+    let played = crate::rehearsal::play(system, &request, world::sim::Progress::default())
+        .map_err(|error| error.to_string())?;
+    let written = capsule::write(&folder, system, target, play.size, &request, &played)?;
+    run_folder::write_all(&folder, &played, &run::replay_line(play, seed))?;
+    written.map(|path| path.display().to_string()).ok_or_else(|| "it did not fail again".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shards_part_the_seeds() {
+        assert_eq!(shard("1/4"), Ok((0, 4)));
+        assert_eq!(shard("4/4"), Ok((3, 4)));
+        for wrong in ["0/4", "5/4", "1", "a/b", "1/0"] {
+            assert!(shard(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn ranges_and_budgets_say_what_is_wrong_with_them() {
+        assert_eq!(seed_range("3..9"), Ok(3..9));
+        assert!(seed_range("9..3").is_err_and(|what| what.contains("no seed")));
+        assert!(seed_range("9").is_err_and(|what| what.contains("A..B")));
+        assert_eq!(budget("90s"), Ok(Duration::from_secs(90)));
+        assert!(budget("90").is_err_and(|what| what.contains("unit")));
+        assert!(budget("0s").is_err());
+    }
+}

@@ -1,0 +1,99 @@
+//! What a hunt found: failures of one kind are one group, however many seeds show it.
+
+use std::collections::BTreeMap;
+
+use super::message::{Failure, Task};
+
+/// Failures of one kind.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Group {
+    /// The first that was seen of them, by its seed.
+    pub failure: Failure,
+    /// What was played there.
+    pub task: Task,
+    /// Seeds that showed it.
+    pub seeds: u64,
+    /// Other invariants that were violated with it, in that first run.
+    pub with_it: Vec<String>,
+}
+
+/// All groups, by scenario and by what failed.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Findings {
+    groups: BTreeMap<(usize, String, String), Group>,
+}
+
+impl Findings {
+    /// Adds a run that was not as it should be: it belongs to the kind of what failed first in it.
+    pub(super) fn add(&mut self, task: &Task, failures: &[Failure]) {
+        let earliest = failures.iter().min_by(|a, b| {
+            let time = |failure: &Failure| failure.at_s.unwrap_or(f64::INFINITY);
+            time(a).total_cmp(&time(b))
+        });
+        let Some(first) = earliest else { return };
+        let with_it = failures.iter().filter(|other| other.of != first.of).map(|other| other.of.clone());
+        let new = Group { failure: first.clone(), task: task.clone(), seeds: 1, with_it: with_it.collect() };
+        let group = self.groups.entry((task.scenario, first.of.clone(), first.kind()));
+        group
+            .and_modify(|known| {
+                known.seeds += 1;
+                // Which seed comes first must not depend on which job was faster.
+                if task.seed < known.task.seed {
+                    *known = Group { seeds: known.seeds, ..new.clone() };
+                }
+            })
+            .or_insert(new);
+    }
+
+    /// The groups, those that most seeds show first.
+    pub fn groups(&self) -> Vec<&Group> {
+        let mut groups: Vec<&Group> = self.groups.values().collect();
+        groups.sort_by_key(|group| (std::cmp::Reverse(group.seeds), group.task.seed));
+        groups
+    }
+
+    /// How many groups there are.
+    pub fn len(&self) -> usize {
+        self.groups.len()
+    }
+
+    /// Was nothing found?
+    pub fn is_empty(&self) -> bool {
+        self.groups.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use world::sim::Strategy;
+
+    use super::*;
+    use crate::capsule::StrategyText;
+
+    fn task(seed: u64) -> Task {
+        Task { scenario: 0, seed, mutants: vec![], strategy: StrategyText(Strategy::Random) }
+    }
+
+    fn failure(of: &str, what: &str, at_s: f64) -> Failure {
+        Failure { of: of.into(), what: what.into(), at_s: Some(at_s) }
+    }
+
+    #[test]
+    fn a_run_counts_once_by_what_failed_first_in_it() {
+        let mut findings = Findings::default();
+        let late = failure("money", "order 7 paid 2 times", 9.0);
+        let early = |train: u32| failure("zero-oversell", &format!("train {train} is oversold"), 3.0);
+        findings.add(&task(8), &[late.clone(), early(1)]);
+        findings.add(&task(5), &[early(2), late.clone()]);
+        findings.add(&task(6), &[late]);
+        let groups = findings.groups();
+        assert_eq!(groups.len(), 2);
+        assert_eq!(
+            (groups[0].failure.of.as_str(), groups[0].seeds, groups[0].task.seed),
+            ("zero-oversell", 2, 5)
+        );
+        assert_eq!(groups[0].failure.what, "train 2 is oversold");
+        assert_eq!(groups[0].with_it, ["money"]);
+        assert_eq!((groups[1].failure.of.as_str(), groups[1].seeds), ("money", 1));
+    }
+}

@@ -1,0 +1,256 @@
+//! A hunt: many seeds of small worlds on all cores, and what they found.
+//!
+//! | to find | look in |
+//! | --- | --- |
+//! | what is played in which order, until when | here |
+//! | what was found, without saying it a hundred times | `findings` |
+//! | the processes that play, so that one that hangs is a finding | `player`, `worker` |
+//! | what they say to each other | `message` |
+
+mod findings;
+mod message;
+mod player;
+mod worker;
+
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use world::sim::Strategy;
+
+pub use self::findings::{Findings, Group};
+pub use self::message::{Failure, Target, Task};
+pub use self::player::Allowance;
+pub(crate) use self::player::{SUBCOMMAND, now};
+pub(crate) use self::worker::work;
+
+use self::message::{Answer, Session};
+use self::player::{Lost, Player};
+use crate::capsule::StrategyText;
+
+/// Seeds that the canary has to be found in.
+const CANARY_SEEDS: u64 = 20;
+
+/// What to hunt through.
+#[derive(Debug, Clone)]
+pub struct Hunt {
+    /// The scenarios: each seed is played on all of them.
+    pub targets: Vec<Target>,
+    /// The seeds, in this order.
+    pub seeds: Range<u64>,
+    /// Of the seeds, only those that leave this remainder: (remainder, divisor).
+    pub shard: (u64, u64),
+    /// When to stop although there are seeds left.
+    pub budget: Option<Duration>,
+    /// Processes that play, each on a core.
+    pub jobs: usize,
+    /// Planted mistakes that are switched on.
+    pub mutants: Vec<String>,
+    /// For each scenario a mistake that it finds, to prove that it would have found one.
+    pub canaries: Vec<Option<String>>,
+    /// What one seed may take.
+    pub allowance: Allowance,
+}
+
+/// What a hunt came to.
+#[derive(Debug, Clone, Default)]
+pub struct Hunted {
+    /// Seeds that were played to an end, each scenario counted.
+    pub played: u64,
+    /// Simulated time of all of them.
+    pub simulated: Duration,
+    /// Real time of the hunt.
+    pub wall: Duration,
+    /// What was found.
+    pub findings: Findings,
+    /// For each scenario with a canary, the seed that found it; `None`: no seed did, so the hunt proves nothing.
+    pub canaries: Vec<(String, Option<u64>)>,
+    /// Marks that no seed came by.
+    pub never_reached: Vec<String>,
+    /// Marks that some seed came by.
+    pub reached: usize,
+}
+
+/// What the jobs share.
+struct Shared<'a> {
+    hunt: &'a Hunt,
+    session: Session,
+    stop: &'a AtomicBool,
+    state: Mutex<State>,
+    started: std::time::Instant,
+}
+
+#[derive(Default)]
+struct State {
+    /// The next seed to hand out, and the next scenario for it.
+    next: (u64, usize),
+    hunted: Hunted,
+    reached: std::collections::BTreeSet<String>,
+    missed: std::collections::BTreeSet<String>,
+    /// Polls of a run of each scenario: what the priorities of PCT are spread over.
+    polls: Vec<u64>,
+    /// There is no worker to be had.
+    broken: Option<String>,
+}
+
+/// Plays until the seeds or the budget are at an end, or `stop` is set. `show` is called after every seed.
+///
+/// # Errors
+/// A sentence: no worker can be started, or one says what it should not.
+pub fn hunt(hunt: &Hunt, stop: &AtomicBool, show: &(dyn Fn(&Hunted) + Sync)) -> Result<Hunted, String> {
+    let shared = Shared {
+        hunt,
+        session: Session { scenarios: hunt.targets.clone() },
+        stop,
+        state: Mutex::new(State { next: (hunt.seeds.start, 0), ..State::default() }),
+        started: now(),
+    };
+    shared.prove()?;
+    std::thread::scope(|scope| {
+        for _ in 0..hunt.jobs.max(1) {
+            scope.spawn(|| shared.job(show));
+        }
+    });
+    let State { mut hunted, reached, missed, broken, .. } =
+        shared.state.into_inner().unwrap_or_else(PoisonError::into_inner);
+    if let Some(broken) = broken {
+        return Err(broken);
+    }
+    hunted.never_reached = missed.difference(&reached).cloned().collect();
+    hunted.reached = reached.len();
+    hunted.wall = shared.started.elapsed();
+    Ok(hunted)
+}
+
+impl Shared<'_> {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_over(&self) -> bool {
+        let is_late = self.hunt.budget.is_some_and(|budget| self.started.elapsed() >= budget);
+        is_late || self.stop.load(Ordering::Acquire)
+    }
+
+    /// Measures each scenario, and proves that a failure would be seen: with a planted mistake, one is.
+    fn prove(&self) -> Result<(), String> {
+        let mut player = self.start()?;
+        for (scenario, canary) in self.hunt.canaries.iter().enumerate() {
+            let mut task = Task {
+                scenario,
+                seed: self.hunt.seeds.start,
+                mutants: Vec::new(),
+                strategy: StrategyText(Strategy::Random),
+            };
+            let measured = self.ask(&mut player, &task)?;
+            self.lock().polls.push(measured.map_or(0, |answer| answer.polls));
+            let Some(canary) = canary else { continue };
+            task.mutants = vec![canary.clone()];
+            let mut found = None;
+            for seed in (self.hunt.seeds.start..).take(CANARY_SEEDS as usize) {
+                task.seed = seed;
+                let answer = self.ask(&mut player, &task)?;
+                if self.stop.load(Ordering::Acquire) {
+                    return Ok(());
+                }
+                if answer.is_none_or(|answer| !answer.failures.is_empty()) {
+                    found = Some(seed);
+                    break;
+                }
+            }
+            self.lock().hunted.canaries.push((canary.clone(), found));
+        }
+        Ok(())
+    }
+
+    /// Plays a seed that does not count; `None` when it hung or died.
+    fn ask(&self, player: &mut Player, task: &Task) -> Result<Option<Answer>, String> {
+        match player.play(task, self.hunt.allowance, || self.stop.load(Ordering::Acquire)) {
+            Ok(answer) => Ok(Some(answer)),
+            Err(Lost::Broken(what)) => Err(what),
+            Err(Lost::Stopped | Lost::Finding(_)) => {
+                *player = self.start()?;
+                Ok(None)
+            }
+        }
+    }
+
+    fn start(&self) -> Result<Player, String> {
+        Player::start(&self.session).map_err(|error| format!("cannot start a worker: {error}"))
+    }
+
+    /// The next seed and scenario.
+    fn next(&self) -> Option<Task> {
+        let mut state = self.lock();
+        let (remainder, divisor) = self.hunt.shard;
+        let (mut seed, scenario) = state.next;
+        while divisor > 1 && seed % divisor != remainder {
+            seed += 1;
+        }
+        if seed >= self.hunt.seeds.end || state.broken.is_some() {
+            return None;
+        }
+        state.next =
+            if scenario + 1 < self.hunt.targets.len() { (seed, scenario + 1) } else { (seed + 1, 0) };
+        let polls = state.polls.get(scenario).copied().unwrap_or_default();
+        let strategy = StrategyText(strategy(seed, polls));
+        Some(Task { scenario, seed, mutants: self.hunt.mutants.clone(), strategy })
+    }
+
+    fn job(&self, show: &(dyn Fn(&Hunted) + Sync)) {
+        let mut player = None;
+        while !self.is_over()
+            && let Some(task) = self.next()
+        {
+            let started = match player.take() {
+                Some(player) => Ok(player),
+                None => self.start(),
+            };
+            let mut worker = match started {
+                Ok(worker) => worker,
+                Err(what) => {
+                    self.lock().broken.get_or_insert(what);
+                    return;
+                }
+            };
+            match worker.play(&task, self.hunt.allowance, || self.is_over()) {
+                Ok(answer) => {
+                    self.note(&task, answer, show);
+                    player = Some(worker);
+                }
+                Err(Lost::Stopped) => {}
+                Err(Lost::Finding(what)) => {
+                    let failure = Failure { of: "a run that ends".to_owned(), what, at_s: None };
+                    self.note(&task, Answer { failures: vec![failure], ..Answer::default() }, show);
+                }
+                Err(Lost::Broken(what)) => {
+                    self.lock().broken.get_or_insert(what);
+                }
+            }
+        }
+    }
+
+    fn note(&self, task: &Task, answer: Answer, show: &(dyn Fn(&Hunted) + Sync)) {
+        let mut state = self.lock();
+        state.reached.extend(answer.reached);
+        state.missed.extend(answer.missed);
+        state.hunted.played += 1;
+        state.hunted.simulated += Duration::try_from_secs_f64(answer.simulated_s).unwrap_or_default();
+        state.hunted.wall = self.started.elapsed();
+        if !answer.failures.is_empty() {
+            state.hunted.findings.add(task, &answer.failures);
+        }
+        show(&state.hunted);
+    }
+}
+
+/// Half of the seeds run what is ready in any order; the others by PCT, which finds bugs that need two or three things
+/// to happen in a certain order, however rare that order is otherwise.
+fn strategy(seed: u64, polls: u64) -> Strategy {
+    match seed % 4 {
+        1 => Strategy::Pct { depth: 2, steps: polls },
+        3 => Strategy::Pct { depth: 3, steps: polls },
+        _ => Strategy::Random,
+    }
+}

@@ -1,0 +1,64 @@
+//! The worker's side of a hunt: plays what it is told to, until there is no more.
+
+use std::io::{self, BufRead, Write};
+
+use scenarios::{Scenario, Size};
+use world::sim::Progress;
+
+use super::message::{Answer, Failure, Session, Task};
+use crate::rehearsal::{self, Request};
+use crate::system::System;
+
+/// Plays the tasks that come on stdin and answers on stdout, until stdin is closed.
+///
+/// # Errors
+/// When what comes is not what [`super`] sends, or stdout is closed.
+pub(crate) fn work(systems: &[&dyn System]) -> io::Result<()> {
+    let mut lines = io::stdin().lock().lines();
+    let Some(first) = lines.next() else { return Ok(()) };
+    let session: Session = serde_json::from_str(&first?)?;
+    let vocabulary = crate::cli::vocabulary(systems);
+    let mut scenarios: Vec<(&dyn System, Scenario)> = Vec::new();
+    for target in &session.scenarios {
+        let scenario = scenarios::parse(&target.file, &target.text, &vocabulary, Size::Hunt, &target.set)
+            .map_err(io::Error::other)?;
+        let system = systems.iter().find(|system| system.vocabulary().name == scenario.system);
+        scenarios.push((*system.ok_or_else(|| io::Error::other("no such system"))?, scenario));
+    }
+    for line in lines {
+        let task: Task = serde_json::from_str(&line?)?;
+        let (system, scenario) =
+            scenarios.get(task.scenario).ok_or_else(|| io::Error::other("no such scenario"))?;
+        let answer = serde_json::to_string(&play(*system, scenario, &task))?;
+        let mut stdout = io::stdout().lock();
+        writeln!(stdout, "{answer}")?;
+        stdout.flush()?;
+    }
+    Ok(())
+}
+
+fn play(system: &dyn System, scenario: &Scenario, task: &Task) -> Answer {
+    let mut request = Request::new(scenario.clone(), task.seed);
+    request.mutants = task.mutants.iter().cloned().collect();
+    request.strategy = task.strategy.0;
+    match rehearsal::play(system, &request, Progress::default()) {
+        Ok(played) => {
+            let (reached, missed): (Vec<_>, Vec<_>) =
+                played.result.coverage.iter().partition(|mark| mark.hits > 0);
+            let names = |marks: Vec<&record::result::Coverage>| {
+                marks.into_iter().map(|mark| mark.name.clone()).collect()
+            };
+            Answer {
+                simulated_s: played.result.simulated_s,
+                polls: played.polls,
+                failures: rehearsal::failures(scenario, &played.result),
+                reached: names(reached),
+                missed: names(missed),
+            }
+        }
+        Err(error) => {
+            let failure = Failure { of: "internal error".to_owned(), what: error.to_string(), at_s: None };
+            Answer { failures: vec![failure], ..Answer::default() }
+        }
+    }
+}
