@@ -1,6 +1,10 @@
 //! The parameters of `redis.conf` that this server has, with the names, units and defaults of Redis 7.0.
 
+mod output_limits;
+
 use std::{fmt::Write as _, time::Duration};
+
+pub use self::output_limits::{OutputLimit, OutputLimits};
 
 use crate::{
     commands::glob,
@@ -61,6 +65,8 @@ pub struct Config {
     pub cluster_replica_no_failover: bool,
     /// Are reads answered while the cluster is down?
     pub cluster_allow_reads_when_down: bool,
+    /// How much may wait to be read by a client before it is closed.
+    pub client_output_buffer_limit: OutputLimits,
 }
 
 impl Default for Config {
@@ -92,6 +98,7 @@ impl Default for Config {
             cluster_require_full_coverage: true,
             cluster_replica_no_failover: false,
             cluster_allow_reads_when_down: false,
+            client_output_buffer_limit: OutputLimits::default(),
         }
     }
 }
@@ -273,6 +280,12 @@ static TABLE: &[Entry] = &[
     entry!("appendonly", appendonly, false),
     entry!("auto-aof-rewrite-min-size", auto_aof_rewrite_min_size, true),
     entry!("auto-aof-rewrite-percentage", auto_aof_rewrite_percentage, true),
+    Entry {
+        name: "client-output-buffer-limit",
+        mutable: true,
+        print: |config| config.client_output_buffer_limit.to_string(),
+        set: |config, text| config.client_output_buffer_limit.update(text),
+    },
     entry!("cluster-allow-reads-when-down", cluster_allow_reads_when_down, true),
     entry!("cluster-allow-replica-migration", cluster_allow_replica_migration, true),
     entry!("cluster-announce-ip", cluster_announce_ip, true),

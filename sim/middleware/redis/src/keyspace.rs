@@ -159,6 +159,10 @@ pub struct Keyspace {
     seen_revision: u64,
     /// On a replica: keys whose time has come, until the master says that they are gone.
     hidden: BTreeMap<Blob, Entry>,
+    /// Keys that clients wait for.
+    awaited: BTreeSet<Blob>,
+    /// Those of them that have become ready, in the order in which they did.
+    ready: Set,
 }
 
 impl Keyspace {
@@ -251,6 +255,7 @@ impl Keyspace {
         if !self.entries.contains_key(key) {
             let empty = Entry { value: T::default().wrap(), expires_ms: None };
             self.entries.insert(Blob::from(key), empty);
+            self.signal(key);
         }
         // Only a missing key gives none.
         self.edit(key, edit).and_then(|result| result.ok_or(WRONG_TYPE))
@@ -260,10 +265,21 @@ impl Keyspace {
     pub(crate) fn set(&mut self, key: &[u8], value: Value, expiry: Expiry) {
         let index = match self.entries.get_full_mut(key) {
             Some((index, _, entry)) => {
+                // Those who read a stream for a group are to hear that it is gone; nobody else is told, as in Redis.
+                let was_stream = matches!(entry.value, Value::Stream(_));
                 entry.value = value;
+                if was_stream {
+                    self.signal(key);
+                }
                 index
             }
-            None => self.entries.insert_full(Blob::from(key), Entry { value, expires_ms: None }).0,
+            None => {
+                let can_be_awaited = matches!(value, Value::List(_) | Value::SortedSet(_) | Value::Stream(_));
+                if can_be_awaited {
+                    self.signal(key);
+                }
+                self.entries.insert_full(Blob::from(key), Entry { value, expires_ms: None }).0
+            }
         };
         match expiry {
             Expiry::Keep => {}
@@ -303,6 +319,9 @@ impl Keyspace {
     /// Removes a key and returns what it had.
     pub(crate) fn take(&mut self, key: &[u8]) -> Option<(Value, Option<u64>)> {
         let (key, entry) = self.take_entry(key)?;
+        if matches!(entry.value, Value::Stream(_)) {
+            self.signal(&key);
+        }
         self.touch_blob(key);
         Some((entry.value, entry.expires_ms))
     }
@@ -329,7 +348,13 @@ impl Keyspace {
 
     /// Removes all keys.
     pub(crate) fn clear(&mut self) {
-        let keys: Vec<Blob> = std::mem::take(&mut self.entries).into_keys().collect();
+        let entries = std::mem::take(&mut self.entries);
+        for (key, entry) in &entries {
+            if matches!(entry.value, Value::Stream(_)) {
+                self.signal(key);
+            }
+        }
+        let keys: Vec<Blob> = entries.into_keys().collect();
         self.expiries.clear();
         self.hidden.clear();
         // Emptying what is empty is propagated too, as in Redis.
@@ -430,6 +455,35 @@ impl Keyspace {
     /// Forgets what changed.
     pub(crate) fn forget_changes(&mut self) {
         self.changed.clear();
+    }
+
+    /// Somebody waits for a key to have something.
+    pub(crate) fn await_key(&mut self, key: &Blob) {
+        self.awaited.insert(key.clone());
+    }
+
+    /// Nobody waits for it any more.
+    pub(crate) fn await_no_more(&mut self, key: &[u8]) {
+        self.awaited.remove(key);
+    }
+
+    /// Tells those who wait for a key that something happened to it that may be what they wait for.
+    pub(crate) fn signal(&mut self, key: &[u8]) {
+        if !self.awaited.is_empty()
+            && let Some(key) = self.awaited.get(key)
+        {
+            self.ready.insert(key.clone());
+        }
+    }
+
+    /// Is there a key that became ready?
+    pub(crate) fn has_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    /// The keys that became ready since this was asked last; `None` if there are none.
+    pub(crate) fn take_ready(&mut self) -> Option<Set> {
+        Some(std::mem::take(&mut self.ready)).filter(|ready| !ready.is_empty())
     }
 
     /// Starts to watch a key; returns its version.

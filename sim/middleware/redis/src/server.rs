@@ -21,6 +21,7 @@ use crate::{
     config::Config,
     connection::Connection,
     keyspace::{Keyspace, Value},
+    pause::Pauses,
     persistence::{self, Purpose},
     rdb::{self, Origin, Snapshot},
     replication::{self, Replication, ReplicationId},
@@ -136,12 +137,12 @@ impl Server {
             db,
             scripts: Scripts::new(options.script_limits),
             observer: options.observer,
-            next_id: 1,
             config: options.config,
             replication,
             persistence: None,
             is_log_selected: false,
             is_loading: false,
+            pauses: Pauses::default(),
             port: 0,
             bus: None,
             links: BTreeMap::new(),
@@ -172,10 +173,11 @@ impl Server {
     async fn accept(&self, listener: &TcpListener) -> io::Result<()> {
         loop {
             let (stream, peer) = listener.accept().await?;
+            let local = stream.local_addr().ok();
             let server = self.clone();
             world::task::spawn(async move {
                 // A broken connection is its client's concern.
-                let _ = Connection::new(&server, stream, Some(peer)).run().await;
+                let _ = Connection::new(&server, stream, Some(peer), local).run().await;
             });
         }
     }
@@ -241,7 +243,7 @@ impl Server {
     /// # Errors
     /// When the stream breaks.
     pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(&self, stream: S) -> io::Result<()> {
-        Connection::new(self, stream, None).run().await
+        Connection::new(self, stream, None, None).run().await
     }
 
     /// Looks at the data between two atomic units. Keys whose time has come may still be there until the next
@@ -264,8 +266,13 @@ impl Server {
         for beat in 0.. {
             {
                 let mut state = self.lock();
-                let State { replication, config, db, .. } = &mut *state;
-                replication.cron(config, now_ms(), beat, || db.draw_u64());
+                let State { replication, config, db, pauses, .. } = &mut *state;
+                let now_ms = now_ms();
+                let is_paused = pauses.any(now_ms);
+                replication.cron(config, now_ms, beat, is_paused, || db.draw_u64());
+                replication.ask_if_wanted(is_paused);
+                db.clients.close_slow(now_ms, |id| db.pubsub.is_subscribed(id));
+                state.redirect_waiting();
             }
             world::time::sleep(CRON).await;
         }
@@ -294,7 +301,9 @@ impl Server {
                     } else {
                         slept.await;
                     }
-                    self.lock().begin(now_us());
+                    let mut state = self.lock();
+                    state.begin(now_us());
+                    state.end();
                 }
             }
         }

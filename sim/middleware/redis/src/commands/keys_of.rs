@@ -38,6 +38,7 @@ impl KeyPlaces {
             "zunion" | "zinter" | "zdiff" | "zintercard" | "sintercard" | "lmpop" | "zmpop" => {
                 Self::counted(args, 1)
             }
+            "sunsubscribe" | "ssubscribe" => Self { apart: None, first: 1, end: args.len(), step: 1 },
             "xread" | "xreadgroup" => {
                 let streams = args.iter().position(|arg| is(arg.as_ref(), "STREAMS"));
                 let first = streams.map_or(args.len(), |place| place + 1);

@@ -2,6 +2,8 @@
 
 mod bitfield;
 mod bitmaps;
+pub(crate) mod blocking;
+mod client;
 mod cluster;
 mod connection;
 mod dump;
@@ -14,6 +16,7 @@ mod keys_of;
 mod lcs;
 mod lists;
 mod persistence;
+mod pubsub;
 mod random;
 mod scan;
 mod scripts;
@@ -34,6 +37,7 @@ mod transactions;
 use wire::redis::reply::Writer;
 
 use crate::{
+    clients::Clients,
     cluster::{Access, Cluster, Slot},
     error::{
         OUT_OF_RANGE_POSITIVE, Outcome, ReplyError, SYNTAX, UNKNOWN_FROM_SCRIPT, WRONG_ARITY_FROM_SCRIPT,
@@ -42,11 +46,14 @@ use crate::{
     keyspace::{Keyspace, Kind},
     number::natural,
     propagation::Propagation,
+    pubsub::PubSub,
     session::Unit,
+    waiting::{Wait, Waiting},
 };
 
 pub(crate) use flags::Flags;
 pub(crate) use keys_of::KeyPlaces;
+pub(crate) use lists::End;
 pub(crate) use server::VERSION;
 pub(crate) use stream_groups::{reply_help, wrong_subcommand};
 pub(crate) use table::TABLE;
@@ -68,6 +75,36 @@ pub(crate) struct Database {
     /// What the connection that runs the unit has said about redirections, and the slot that its keys are of.
     pub(crate) access: Access,
     pub(crate) slot: Option<Slot>,
+    /// Who is connected, and what is sent to them beside replies.
+    pub(crate) clients: Clients,
+    pub(crate) pubsub: PubSub,
+    /// Messages of the unit for the other nodes of the cluster.
+    pub(crate) to_cluster: Vec<Publication>,
+    /// Those who wait for data.
+    pub(crate) waiting: Waiting,
+    /// Who says the command that runs, as far as it asks.
+    pub(crate) caller: Caller,
+    /// The command that runs found nothing: its caller is to wait.
+    pub(crate) wait: Option<Wait>,
+}
+
+/// A message for the subscribers of a channel.
+#[derive(Debug)]
+pub(crate) struct Publication {
+    /// The channel belongs to a slot.
+    pub(crate) shard: bool,
+    pub(crate) channel: Box<[u8]>,
+    pub(crate) message: Box<[u8]>,
+}
+
+/// What a command may have to know of who says it.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Caller {
+    /// A connection that can wait, outside of a transaction.
+    pub(crate) may_block: bool,
+    /// A connection that gets messages, in RESP2.
+    pub(crate) is_subscriber: bool,
+    pub(crate) is_script: bool,
 }
 
 impl Database {
@@ -124,11 +161,14 @@ pub(crate) struct Context<'a> {
 /// The arguments of a command, its name first. The table's arity guarantees how many there are at least.
 pub(crate) type Args<'a> = [&'a [u8]];
 
+/// A command that needs the data only.
+pub(crate) type DataCommand = fn(&mut Context<'_>, &Args<'_>) -> Outcome;
+
 /// How a command is run.
 #[derive(Clone, Copy)]
 pub(crate) enum Run {
     /// It needs the data only.
-    Data(fn(&mut Context<'_>, &Args<'_>) -> Outcome),
+    Data(DataCommand),
     /// It needs the connection or the server as well; scripts cannot call it.
     Session(fn(&mut Unit<'_>, &Args<'_>) -> Outcome),
 }
@@ -144,6 +184,12 @@ pub(crate) struct Command {
     /// Places of the keys among the arguments: first, last (negative: from the end), step.
     pub(crate) keys: (i8, i8, i8),
     pub(crate) run: Run,
+}
+
+impl std::fmt::Debug for Command {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name)
+    }
 }
 
 /// Why a unit may not write.
@@ -175,12 +221,7 @@ impl Refusal {
 }
 
 /// Runs a data command, and propagates what it changed.
-pub(crate) fn perform(
-    command: &Command,
-    run: fn(&mut Context<'_>, &Args<'_>) -> Outcome,
-    c: &mut Context<'_>,
-    args: &Args<'_>,
-) -> Outcome {
+pub(crate) fn perform(command: &Command, run: DataCommand, c: &mut Context<'_>, args: &Args<'_>) -> Outcome {
     if !command.writes {
         return run(c, args);
     }
@@ -204,14 +245,17 @@ fn arity_accepts(arity: i8, arguments: usize) -> bool {
     if arity < 0 { arguments >= least } else { arguments == least }
 }
 
-/// Fails when a container command is called with a subcommand that it does not have, or with a wrong number of
-/// arguments for it.
-pub(crate) fn check_subcommand(command: &Command, args: &Args<'_>) -> Outcome {
+/// The name of the subcommand that a container command is called with. Fails when it does not have it, or with a wrong
+/// number of arguments for it.
+pub(crate) fn check_subcommand(
+    command: &Command,
+    args: &Args<'_>,
+) -> Result<Option<&'static str>, ReplyError> {
     let container = command.name;
     match subcommand(command, args) {
-        None => Ok(()),
+        None => Ok(None),
         Some((given, None)) => Err(ReplyError::unknown_subcommand(given, &container.to_ascii_uppercase())),
-        Some((_, Some((_, arity)))) if arity_accepts(arity, args.len()) => Ok(()),
+        Some((_, Some((name, arity)))) if arity_accepts(arity, args.len()) => Ok(Some(name)),
         Some((_, Some((name, _)))) => Err(ReplyError::wrong_arity(&format!("{container}|{name}"))),
     }
 }
@@ -335,7 +379,7 @@ fn pop_count(a: &Args<'_>, too_many: impl FnOnce() -> ReplyError) -> Result<Opti
     }
 }
 
-/// What `XMPOP numkeys key… end [COUNT count]` asks for.
+/// What `numkeys key… end [COUNT count]` asks for.
 struct PopFirst<'a, E> {
     keys: &'a [&'a [u8]],
     from: E,
@@ -345,8 +389,9 @@ struct PopFirst<'a, E> {
 impl<'a, E> PopFirst<'a, E> {
     fn parse(a: &'a Args<'a>, end: impl FnOnce(&[u8]) -> Result<E, ReplyError>) -> Result<Self, ReplyError> {
         let positive = |text: &[u8]| natural(text).filter(|number| *number > 0);
-        let keys = positive(a[1]).ok_or(fixed("ERR numkeys should be greater than 0"))?;
-        let (keys, rest) = a[2..].split_at_checked(keys).ok_or(SYNTAX)?;
+        let (keys, rest) = a.split_first().ok_or(SYNTAX)?;
+        let keys = positive(keys).ok_or(fixed("ERR numkeys should be greater than 0"))?;
+        let (keys, rest) = rest.split_at_checked(keys).ok_or(SYNTAX)?;
         let (from, rest) = rest.split_first().ok_or(SYNTAX)?;
         let from = end(from)?;
         let count = match rest {

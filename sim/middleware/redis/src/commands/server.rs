@@ -14,10 +14,20 @@ use crate::{
 pub(crate) const VERSION: &str = "7.0.15";
 
 pub(super) fn ping(c: &mut Context<'_>, a: &Args<'_>) -> Outcome {
-    match a {
-        [_] => c.reply.status("PONG"),
-        [_, message] => c.reply.bulk(message),
+    let message = match a {
+        [_] => None,
+        [_, message] => Some(message),
         _ => return Err(ReplyError::wrong_arity("ping")),
+    };
+    if c.db.caller.is_subscriber {
+        // It looks like a message, which is what such a connection reads.
+        c.reply.array(2);
+        c.reply.bulk(b"pong");
+        c.reply.bulk(message.copied().unwrap_or_default());
+    } else if let Some(message) = message {
+        c.reply.bulk(message);
+    } else {
+        c.reply.status("PONG");
     }
     Ok(())
 }

@@ -134,6 +134,9 @@ pub(super) fn xgroup(c: &mut Context<'_>, a: &Args<'_>) -> Outcome {
         let gone =
             c.db.keyspace.edit(key, |stream: &mut Stream| (stream.groups.remove(name).is_some(), false))?;
         c.db.keyspace.note(key);
+        if gone == Some(true) {
+            c.db.keyspace.signal(key);
+        }
         c.reply.integer(i64::from(gone == Some(true)));
         return Ok(());
     }

@@ -132,6 +132,7 @@ pub(super) fn xadd(c: &mut Context<'_>, a: &Args<'_>) -> Outcome {
         let changed = added.is_ok();
         (added, changed)
     })??;
+    c.db.keyspace.signal(a[1]);
     // Replicas get the id that the clock gave.
     let (added_text, place) = (added.to_string(), a.len() - rest.len() - 1);
     let mut command = a.to_vec();

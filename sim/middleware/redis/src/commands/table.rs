@@ -1,9 +1,9 @@
 //! The static table that commands are dispatched by. Sorted by name.
 
 use super::{
-    Command, Run, bitfield, bitmaps, cluster, connection, dump, flags::Flags, floats, hashes, keys, lcs,
-    lists, persistence, random, scan, scripts, server, sets, sorted_set_algebra, sorted_set_ranges,
-    sorted_sets, stream_groups, stream_info, stream_reads, streams, strings, transactions,
+    Command, Run, bitfield, bitmaps, blocking, client, cluster, connection, dump, flags::Flags, floats,
+    hashes, keys, lcs, lists, persistence, pubsub, random, scan, scripts, server, sets, sorted_set_algebra,
+    sorted_set_ranges, sorted_sets, stream_groups, stream_info, stream_reads, streams, strings, transactions,
 };
 use crate::replication::commands as replication;
 
@@ -52,6 +52,8 @@ const TWO: (i8, i8, i8) = (1, 2, 1);
 const ALL: (i8, i8, i8) = (1, -1, 1);
 /// All arguments but the first are keys.
 const REST: (i8, i8, i8) = (2, -1, 1);
+/// All arguments but the last are keys.
+const KEYS_AND_ONE: (i8, i8, i8) = (1, -2, 1);
 /// Keys and values in turn.
 const PAIRS: (i8, i8, i8) = (1, -1, 2);
 
@@ -67,7 +69,15 @@ pub(crate) static TABLE: &[Command] = &[
     read("bitfield_ro", -2, ONE, bitfield::bitfield_ro),
     write("bitop", -4, REST, bitmaps::bitop),
     read("bitpos", -3, ONE, bitmaps::bitpos),
-    session("client", -2, connection::client),
+    write("blmove", 6, TWO, blocking::blmove),
+    write("blmpop", -5, NONE, blocking::blmpop),
+    write("blpop", -3, KEYS_AND_ONE, blocking::blpop),
+    write("brpop", -3, KEYS_AND_ONE, blocking::brpop),
+    write("brpoplpush", 4, TWO, blocking::brpoplpush),
+    write("bzmpop", -5, NONE, blocking::bzmpop),
+    write("bzpopmax", -3, KEYS_AND_ONE, blocking::bzpopmax),
+    write("bzpopmin", -3, KEYS_AND_ONE, blocking::bzpopmin),
+    session("client", -2, client::client),
     session("cluster", -2, cluster::cluster),
     session("command", -1, server::command),
     session("config", -2, server::config),
@@ -143,8 +153,12 @@ pub(crate) static TABLE: &[Command] = &[
     read("pexpiretime", 2, ONE, keys::pexpiretime),
     read("ping", -1, NONE, server::ping),
     write("psetex", 4, ONE, strings::psetex),
+    session("psubscribe", -2, pubsub::psubscribe),
     session("psync", -3, replication::psync),
     read("pttl", 2, ONE, keys::pttl),
+    read("publish", 3, NONE, pubsub::publish),
+    read("pubsub", -2, NONE, pubsub::pubsub),
+    session("punsubscribe", -1, pubsub::punsubscribe),
     session("quit", -1, connection::quit),
     read("randomkey", 1, NONE, keys::randomkey),
     session("readonly", 1, cluster::readonly),
@@ -181,19 +195,24 @@ pub(crate) static TABLE: &[Command] = &[
     read("smismember", -3, ONE, sets::smismember),
     write("smove", 4, TWO, sets::smove),
     write("spop", -2, ONE, sets::spop),
+    read("spublish", 3, ONE, pubsub::spublish),
     read("srandmember", -2, ONE, random::srandmember),
     write("srem", -3, ONE, sets::srem),
     read("sscan", -3, ONE, scan::sscan),
+    session("ssubscribe", -2, pubsub::ssubscribe),
     read("strlen", 2, ONE, strings::strlen),
+    session("subscribe", -2, pubsub::subscribe),
     read("substr", 4, ONE, strings::getrange),
     read("sunion", -2, ALL, sets::sunion),
     write("sunionstore", -3, ALL, sets::sunionstore),
+    session("sunsubscribe", -1, pubsub::sunsubscribe),
     session("sync", 1, replication::sync),
     read("time", 1, NONE, server::time),
     read("touch", -2, ALL, keys::exists),
     read("ttl", 2, ONE, keys::ttl),
     read("type", 2, ONE, keys::type_of),
     write("unlink", -2, ALL, keys::del),
+    session("unsubscribe", -1, pubsub::unsubscribe),
     session("unwatch", 1, transactions::unwatch),
     session("wait", 3, replication::wait),
     session("watch", -2, transactions::watch),
@@ -248,10 +267,37 @@ pub(crate) static TABLE: &[Command] = &[
 
 /// The subcommands of container commands, with their arity (the container included).
 pub(super) static SUBCOMMANDS: &[(&str, &[(&str, i8)])] = &[
-    ("client", &[("getname", 2), ("id", 2), ("info", 2), ("list", -2), ("no-evict", 3), ("setname", 3)]),
+    (
+        "client",
+        &[
+            ("getname", 2),
+            ("help", 2),
+            ("id", 2),
+            ("info", 2),
+            ("kill", -3),
+            ("list", -2),
+            ("no-evict", 3),
+            ("pause", -3),
+            ("reply", 3),
+            ("setname", 3),
+            ("unblock", -3),
+            ("unpause", 2),
+        ],
+    ),
     ("cluster", crate::cluster::SUBCOMMANDS),
     ("command", &[("count", 2), ("docs", -2), ("info", -2), ("list", -2)]),
     ("config", &[("get", -3), ("resetstat", 2), ("set", -4)]),
+    (
+        "pubsub",
+        &[
+            ("channels", -2),
+            ("help", 2),
+            ("numpat", 2),
+            ("numsub", -2),
+            ("shardchannels", -2),
+            ("shardnumsub", -2),
+        ],
+    ),
     ("script", &[("exists", -3), ("flush", -2), ("kill", 2), ("load", 3)]),
     (
         "xgroup",

@@ -118,7 +118,7 @@ pub(crate) fn replicaof(unit: &mut Unit<'_>, a: &Args<'_>) -> Outcome {
         unit.reply.status("OK Already connected to specified master");
         return Ok(());
     }
-    state.replication.follow(address, now_ms());
+    state.follow(address);
     unit.reply.ok();
     Ok(())
 }
