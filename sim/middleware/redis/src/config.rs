@@ -8,6 +8,7 @@ pub use self::output_limits::{OutputLimit, OutputLimits};
 
 use crate::{
     commands::glob,
+    eviction::EvictionPolicy,
     number::{natural, parse_i64},
     persistence::{self, FsyncPolicy, SavePoint},
 };
@@ -65,6 +66,16 @@ pub struct Config {
     pub cluster_replica_no_failover: bool,
     /// Are reads answered while the cluster is down?
     pub cluster_allow_reads_when_down: bool,
+    /// Bytes that the data may take; 0: as many as it wants.
+    pub maxmemory: u64,
+    /// Which keys go when it takes more.
+    pub maxmemory_policy: EvictionPolicy,
+    /// Keys that are looked at to find one that goes.
+    pub maxmemory_samples: u64,
+    /// How hard it is for a key to count as used more often.
+    pub lfu_log_factor: u64,
+    /// Minutes without a use after which a key counts as used once less often; 0: never.
+    pub lfu_decay_time: u64,
     /// How much may wait to be read by a client before it is closed.
     pub client_output_buffer_limit: OutputLimits,
 }
@@ -98,6 +109,11 @@ impl Default for Config {
             cluster_require_full_coverage: true,
             cluster_replica_no_failover: false,
             cluster_allow_reads_when_down: false,
+            maxmemory: 0,
+            maxmemory_policy: EvictionPolicy::default(),
+            maxmemory_samples: 5,
+            lfu_log_factor: 10,
+            lfu_decay_time: 1,
             client_output_buffer_limit: OutputLimits::default(),
         }
     }
@@ -220,6 +236,17 @@ macro_rules! choices {
 }
 
 choices!(FsyncPolicy { EverySecond = "everysec", Always = "always", No = "no" });
+choices!(EvictionPolicy {
+    VolatileLru = "volatile-lru",
+    VolatileLfu = "volatile-lfu",
+    VolatileRandom = "volatile-random",
+    VolatileTtl = "volatile-ttl",
+    AllKeysLru = "allkeys-lru",
+    AllKeysLfu = "allkeys-lfu",
+    AllKeysRandom = "allkeys-random",
+    NoEviction = "noeviction",
+});
+
 /// A duration that is given in whole milliseconds or seconds.
 fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
@@ -242,6 +269,18 @@ macro_rules! entry {
             print: |config| config.$field.print(),
             set: |config, text| {
                 config.$field = Parameter::parse(text)?;
+                Ok(())
+            },
+        }
+    };
+    ($name:literal, $field:ident in bytes) => {
+        Entry {
+            name: $name,
+            mutable: true,
+            print: |config| config.$field.print(),
+            set: |config, text| {
+                config.$field =
+                    Parameter::parse(text).map_err(|_| "argument must be a memory value".to_owned())?;
                 Ok(())
             },
         }
@@ -297,9 +336,12 @@ static TABLE: &[Entry] = &[
     entry!("cluster-require-full-coverage", cluster_require_full_coverage, true),
     entry!("databases" always "1"),
     entry!("dir", dir, false),
+    entry!("lfu-decay-time", lfu_decay_time, true),
+    entry!("lfu-log-factor", lfu_log_factor, true),
     entry!("lua-time-limit" always "5000"),
-    entry!("maxmemory" always "0"),
-    entry!("maxmemory-policy" always "noeviction"),
+    entry!("maxmemory", maxmemory in bytes),
+    entry!("maxmemory-policy", maxmemory_policy, true),
+    entry!("maxmemory-samples", maxmemory_samples, true),
     entry!("min-replicas-max-lag", min_replicas_max_lag, true),
     entry!("min-replicas-to-write", min_replicas_to_write, true),
     entry!("proto-max-bulk-len" always "536870912"),

@@ -10,6 +10,7 @@ use rustc_hash::FxBuildHasher;
 
 use crate::{
     error::{ReplyError, WRONG_TYPE},
+    memory::{Clock, EXPIRY, Usage, weigh},
     sorted_set::SortedSet,
     stream::Stream,
 };
@@ -134,6 +135,9 @@ pub(crate) enum Expiry {
 struct Entry {
     value: Value,
     expires_ms: Option<u64>,
+    /// What it was weighed at last.
+    bytes: usize,
+    usage: Usage,
 }
 
 #[derive(Debug)]
@@ -159,6 +163,11 @@ pub struct Keyspace {
     seen_revision: u64,
     /// On a replica: keys whose time has come, until the master says that they are gone.
     hidden: BTreeMap<Blob, Entry>,
+    /// Bytes of all entries and expiries.
+    used: usize,
+    clock: Clock,
+    /// The keys that expire, once one of them was to be chosen by its place.
+    by_place: Option<Set>,
     /// Keys that clients wait for.
     awaited: BTreeSet<Blob>,
     /// Those of them that have become ready, in the order in which they did.
@@ -204,9 +213,12 @@ impl Keyspace {
 
     /// The value of a key as one type, for a command that only reads.
     pub(crate) fn read<T: Kind>(&self, key: &[u8]) -> Result<Option<&T>, ReplyError> {
-        match self.get(key) {
+        match self.entries.get(key) {
             None => Ok(None),
-            Some(value) => T::of(value).map(Some).ok_or(WRONG_TYPE),
+            Some(entry) => {
+                self.clock.note(&entry.usage);
+                T::of(&entry.value).map(Some).ok_or(WRONG_TYPE)
+            }
         }
     }
 
@@ -218,10 +230,16 @@ impl Keyspace {
     ) -> Result<Option<R>, ReplyError> {
         let Some(entry) = self.entries.get_mut(key) else { return Ok(None) };
         let value = T::of_mut(&mut entry.value).ok_or(WRONG_TYPE)?;
+        self.clock.note(&entry.usage);
         let (result, changed) = edit(value);
         if value.is_gone() {
             self.remove(key);
-        } else if changed {
+            return Ok(Some(result));
+        }
+        let bytes = weigh(key, &entry.value);
+        self.used = (self.used + bytes).saturating_sub(entry.bytes);
+        entry.bytes = bytes;
+        if changed {
             self.touch(key);
         }
         Ok(Some(result))
@@ -253,7 +271,7 @@ impl Keyspace {
         edit: impl FnOnce(&mut T) -> (R, bool),
     ) -> Result<R, ReplyError> {
         if !self.entries.contains_key(key) {
-            let empty = Entry { value: T::default().wrap(), expires_ms: None };
+            let empty = self.entry(key, T::default().wrap());
             self.entries.insert(Blob::from(key), empty);
             self.signal(key);
         }
@@ -267,7 +285,11 @@ impl Keyspace {
             Some((index, _, entry)) => {
                 // Those who read a stream for a group are to hear that it is gone; nobody else is told, as in Redis.
                 let was_stream = matches!(entry.value, Value::Stream(_));
+                let bytes = weigh(key, &value);
+                self.used = (self.used + bytes).saturating_sub(entry.bytes);
+                entry.bytes = bytes;
                 entry.value = value;
+                self.clock.note(&entry.usage);
                 if was_stream {
                     self.signal(key);
                 }
@@ -278,7 +300,8 @@ impl Keyspace {
                 if can_be_awaited {
                     self.signal(key);
                 }
-                self.entries.insert_full(Blob::from(key), Entry { value, expires_ms: None }).0
+                let entry = self.entry(key, value);
+                self.entries.insert_full(Blob::from(key), entry).0
             }
         };
         match expiry {
@@ -289,6 +312,13 @@ impl Keyspace {
         if let Some(key) = self.entries.get_index(index).map(|(key, _)| key.clone()) {
             self.touch_blob(key);
         }
+    }
+
+    /// The entry of a new key.
+    fn entry(&mut self, key: &[u8], value: Value) -> Entry {
+        let bytes = weigh(key, &value);
+        self.used += bytes;
+        Entry { value, expires_ms: None, bytes, usage: self.clock.new_usage() }
     }
 
     /// Sets when an existing key expires. Does not count as a change of the value: see [`Keyspace::touch`].
@@ -303,12 +333,29 @@ impl Keyspace {
         if entry.expires_ms == expires_ms {
             return;
         }
+        let key = key.clone();
         if let Some(old) = std::mem::replace(&mut entry.expires_ms, expires_ms) {
-            self.expiries.remove(&(old, key.clone()));
+            self.forget_expiry(old, &key);
         }
         if let Some(new) = expires_ms {
-            self.expiries.insert((new, key.clone()));
+            self.note_expiry(new, key);
         }
+    }
+
+    fn note_expiry(&mut self, expires_ms: u64, key: Blob) {
+        self.used += EXPIRY;
+        if let Some(by_place) = &mut self.by_place {
+            by_place.insert(key.clone());
+        }
+        self.expiries.insert((expires_ms, key));
+    }
+
+    fn forget_expiry(&mut self, expires_ms: u64, key: &Blob) {
+        self.used = self.used.saturating_sub(EXPIRY);
+        if let Some(by_place) = &mut self.by_place {
+            by_place.swap_remove(key);
+        }
+        self.expiries.remove(&(expires_ms, key.clone()));
     }
 
     /// Removes a key; false if there was none.
@@ -328,8 +375,9 @@ impl Keyspace {
 
     fn take_entry(&mut self, key: &[u8]) -> Option<(Blob, Entry)> {
         let (key, entry) = self.entries.swap_remove_entry(key)?;
+        self.used = self.used.saturating_sub(entry.bytes);
         if let Some(ms) = entry.expires_ms {
-            self.expiries.remove(&(ms, key.clone()));
+            self.forget_expiry(ms, &key);
         }
         Some((key, entry))
     }
@@ -340,6 +388,10 @@ impl Keyspace {
         self.clear();
         self.entries = other.entries;
         self.expiries = other.expiries;
+        self.used = other.used;
+        for entry in self.entries.values_mut() {
+            entry.usage = self.clock.new_usage();
+        }
         let keys: Vec<Blob> = self.entries.keys().cloned().collect();
         for key in keys {
             self.touch_blob(key);
@@ -357,6 +409,8 @@ impl Keyspace {
         let keys: Vec<Blob> = entries.into_keys().collect();
         self.expiries.clear();
         self.hidden.clear();
+        self.by_place = None;
+        self.used = 0;
         // Emptying what is empty is propagated too, as in Redis.
         self.revision += 1;
         for key in keys {
@@ -392,8 +446,9 @@ impl Keyspace {
     pub(crate) fn reveal(&mut self) {
         for (key, entry) in std::mem::take(&mut self.hidden) {
             if let Some(ms) = entry.expires_ms {
-                self.expiries.insert((ms, key.clone()));
+                self.note_expiry(ms, key.clone());
             }
+            self.used += entry.bytes;
             self.touch_blob(key.clone());
             self.entries.insert(key, entry);
         }
@@ -455,6 +510,47 @@ impl Keyspace {
     /// Forgets what changed.
     pub(crate) fn forget_changes(&mut self) {
         self.changed.clear();
+    }
+
+    /// An estimate of the memory that the data takes, in bytes.
+    pub fn used_memory(&self) -> usize {
+        self.used
+    }
+
+    /// The clock by which uses of keys are noted.
+    pub(crate) fn clock_mut(&mut self) -> &mut Clock {
+        &mut self.clock
+    }
+
+    /// The key that expires next.
+    pub(crate) fn next_to_expire(&self) -> Option<Blob> {
+        self.expiries.first().map(|(_, key)| key.clone())
+    }
+
+    /// Number of keys that may go for want of memory: all, or those that expire.
+    pub(crate) fn candidates(&self, expiring: bool) -> usize {
+        if expiring { self.expiries.len() } else { self.entries.len() }
+    }
+
+    /// One of them.
+    pub(crate) fn candidate_at(&mut self, place: usize, expiring: bool) -> Option<Blob> {
+        if !expiring {
+            return self.at(place).map(|(key, _)| key.clone());
+        }
+        let expiries = &self.expiries;
+        let by_place =
+            self.by_place.get_or_insert_with(|| expiries.iter().map(|(_, key)| key.clone()).collect());
+        by_place.get_index(place).cloned()
+    }
+
+    /// Is it one of them?
+    pub(crate) fn is_candidate(&self, key: &[u8], expiring: bool) -> bool {
+        self.entries.get(key).is_some_and(|entry| !expiring || entry.expires_ms.is_some())
+    }
+
+    /// How little a key is used, by what is noted of its uses.
+    pub(crate) fn idleness(&self, key: &[u8]) -> u64 {
+        self.entries.get(key).map_or(0, |entry| self.clock.idleness(&entry.usage))
     }
 
     /// Somebody waits for a key to have something.

@@ -8,6 +8,7 @@
 //! - `connection`, `session`: how requests become atomic units; what `MULTI` and `WATCH` keep per connection.
 //! - `clients`: who is connected, and what others send to a connection; `pubsub`: to whom messages go; `waiting`: who
 //!   waits for data; `pause`: who is held back.
+//! - `memory`: what the data takes; `eviction`: what goes when that is too much.
 //! - `keyspace`, `sorted_set`, `stream`: the data.
 //! - `extended`: the arithmetic of floating-point increments, with 80 bits as on x86-64.
 //! - `commands`: the table of commands, one file per data type.
@@ -23,7 +24,7 @@
 //! groups, those that block among them, on keys and their expiry, `SCAN` and its like, transactions, scripts,
 //! publish/subscribe, clients, replication and the cluster. Not there, and answered as unknown: HyperLogLog, geo
 //! commands, `SORT`, functions, access control, `CLIENT TRACKING` and its like, `MIGRATE`, `SAVE`, `OBJECT` (values have
-//! no encodings here), `DEBUG`, `SLOWLOG`, `MONITOR`. Memory has no limit: `maxmemory` is 0. The stream from a master
+//! no encodings here), `DEBUG`, `SLOWLOG`, `MONITOR`. The stream from a master
 //! is no client: `CLIENT LIST` does not show it, and no pause holds it back.
 
 mod bus;
@@ -33,8 +34,10 @@ mod commands;
 mod config;
 mod connection;
 mod error;
+mod eviction;
 mod extended;
 mod keyspace;
+mod memory;
 mod number;
 mod pause;
 pub mod persistence;
@@ -50,6 +53,7 @@ mod stream;
 mod waiting;
 
 pub use config::{Config, OutputLimit, OutputLimits, SetError};
+pub use eviction::EvictionPolicy;
 pub use keyspace::{Blob, Hash, Keyspace, List, Set, Value};
 pub use scripting::Limits;
 pub use server::{Changes, Observer, Options, Server};

@@ -20,6 +20,7 @@ use crate::{
     commands::{self, Database},
     config::Config,
     connection::Connection,
+    eviction,
     keyspace::{Keyspace, Value},
     pause::Pauses,
     persistence::{self, Purpose},
@@ -132,6 +133,9 @@ impl Server {
     pub fn new(options: Options) -> Self {
         let mut db = Database { random: options.seed, ..Database::default() };
         db.keyspace.record_changes = options.observer.is_some();
+        db.keyspace.clock_mut().seed(options.seed);
+        db.keyspace.clock_mut().tracking = eviction::tracking(&options.config);
+        db.clients.limits = options.config.client_output_buffer_limit;
         let replication = Replication::new(ReplicationId::draw(|| db.draw_u64()));
         let state = State {
             db,

@@ -12,7 +12,8 @@ use crate::{
     cluster::{Access, LinkId},
     commands::{self, Args, Caller, Command, Context, Database, Flags, KeyPlaces, Refusal, Run, perform},
     config::Config,
-    error::{Outcome, ReplyError, fixed},
+    error::{OUT_OF_MEMORY, Outcome, ReplyError, fixed},
+    eviction,
     keyspace::Blob,
     pause::Pauses,
     persistence::Persistence,
@@ -170,6 +171,7 @@ impl State {
     pub(crate) fn begin(&mut self, now_us: u64) {
         self.db.now_us = now_us;
         let now_ms = now_us / 1000;
+        self.db.keyspace.clock_mut().set(now_ms);
         let is_paused = self.pauses.any(now_ms);
         if !is_paused && !self.replication.is_replica() {
             // What was hidden during a pause is now to go.
@@ -187,11 +189,18 @@ impl State {
             self.observe();
         }
         self.prepare();
+        if self.config.maxmemory > 0 {
+            self.evict();
+        } else {
+            self.db.is_out_of_memory = false;
+        }
     }
 
     /// Starts an atomic unit of the master: nothing goes before it says so.
     pub(crate) fn begin_of_master(&mut self, now_us: u64) {
         self.db.now_us = now_us;
+        self.db.keyspace.clock_mut().set(now_us / 1000);
+        self.db.is_out_of_memory = false;
         self.db.keyspace.reveal();
         self.db.propagation.wanted = self.persistence.is_some();
         self.db.refusal = None;
@@ -259,6 +268,7 @@ impl State {
     /// Takes another configuration: whoever works by it hears of it.
     pub(crate) fn configure(&mut self, config: Config) {
         self.config = config;
+        self.db.keyspace.clock_mut().tracking = eviction::tracking(&self.config);
         self.db.clients.limits = self.config.client_output_buffer_limit;
         if let (Some(persistence), Some(config)) = (&self.persistence, self.config.persistence()) {
             persistence.configure(|before| *before = config);
@@ -370,6 +380,9 @@ impl Unit<'_> {
             return Err(fixed("ERR Command not allowed inside a transaction"));
         }
         self.route(command, args, asking)?;
+        if self.state.db.is_out_of_memory && self.needs_memory(command, subcommand) {
+            return Err(OUT_OF_MEMORY);
+        }
         if let Some(refusal) = self.state.db.refusal
             && let Some(error) = self.concerned(command).find_map(|command| refusal.of(command))
         {
@@ -424,6 +437,15 @@ impl Unit<'_> {
             ReplyError::new(redirection.to_string())
         })?;
         Ok(())
+    }
+
+    /// Is the command one that may need more memory? In a transaction, what is queued does; `EXEC` does if a queued
+    /// command does.
+    fn needs_memory(&self, command: &'static Command, subcommand: Option<&str>) -> bool {
+        let is_queued = self.session.transaction.is_some()
+            && !matches!(command.name, "exec" | "discard" | "quit" | "reset");
+        let is_group = command.name == "xgroup" && matches!(subcommand, Some("create" | "createconsumer"));
+        is_queued || is_group || self.concerned(command).any(|command| command.flags.has(Flags::DENY_OOM))
     }
 
     /// The commands that a request is about: those of the transaction for `EXEC`.

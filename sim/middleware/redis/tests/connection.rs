@@ -1,8 +1,8 @@
 //! What a connection is beside its own requests: messages, waiting, being seen and sent away by others.
 //!
 //! - `duet`: the same script over several connections to our server and to a real redis-server 7.0.
-//! - `publish`, `waiting`, `clients`: such scripts.
-//! - `simulated`: what depends on time, other servers and slow readers, in a simulation.
+//! - `publish`, `waiting`, `clients`, `memory`: such scripts.
+//! - `simulated`: what depends on time, other servers and slow readers, in a simulation; `line`: a client for that.
 
 mod common;
 
@@ -10,6 +10,10 @@ mod common;
 mod clients;
 #[path = "connection/duet.rs"]
 mod duet;
+#[path = "connection/line.rs"]
+mod line;
+#[path = "connection/memory.rs"]
+mod memory;
 #[path = "connection/publish.rs"]
 mod publish;
 #[path = "connection/simulated.rs"]

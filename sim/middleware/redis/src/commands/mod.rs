@@ -43,6 +43,7 @@ use crate::{
         OUT_OF_RANGE_POSITIVE, Outcome, ReplyError, SYNTAX, UNKNOWN_FROM_SCRIPT, WRONG_ARITY_FROM_SCRIPT,
         WRONG_TYPE, fixed,
     },
+    eviction::Pool,
     keyspace::{Keyspace, Kind},
     number::natural,
     propagation::Propagation,
@@ -80,6 +81,12 @@ pub(crate) struct Database {
     pub(crate) pubsub: PubSub,
     /// Messages of the unit for the other nodes of the cluster.
     pub(crate) to_cluster: Vec<Publication>,
+    /// The data takes more memory than it may, and nothing more can go.
+    pub(crate) is_out_of_memory: bool,
+    /// Keys that went for want of memory, in number.
+    pub(crate) evicted: u64,
+    /// Keys that may go next.
+    pub(crate) pool: Pool,
     /// Those who wait for data.
     pub(crate) waiting: Waiting,
     /// Who says the command that runs, as far as it asks.

@@ -9,7 +9,7 @@ use wire::redis::reply::{Protocol, Writer};
 
 use crate::{
     commands::{self, Args, Context, Database, Flags, Run, perform},
-    error::{Outcome, ReplyError, UNKNOWN_FROM_SCRIPT, WRONG_ARITY_FROM_SCRIPT, fixed},
+    error::{OUT_OF_MEMORY, Outcome, ReplyError, UNKNOWN_FROM_SCRIPT, WRONG_ARITY_FROM_SCRIPT, fixed},
 };
 
 const NOT_FROM_SCRIPT: ReplyError = fixed("ERR This Redis command is not allowed from script");
@@ -47,6 +47,9 @@ impl Running {
             && let Some(error) = refusal.of(command)
         {
             return Err(error);
+        }
+        if self.db.is_out_of_memory && !self.has_written && command.flags.has(Flags::DENY_OOM) {
+            return Err(OUT_OF_MEMORY);
         }
         self.has_written |= command.writes;
         perform(command, run, &mut Context { db: &mut self.db, reply: &mut self.scratch }, args)
