@@ -326,6 +326,7 @@ static TABLE: &[Entry] = &[
         set: |config, text| config.client_output_buffer_limit.update(text),
     },
     entry!("cluster-allow-reads-when-down", cluster_allow_reads_when_down, true),
+    entry!("cluster-allow-pubsubshard-when-down" always "yes"),
     entry!("cluster-allow-replica-migration", cluster_allow_replica_migration, true),
     entry!("cluster-announce-ip", cluster_announce_ip, true),
     entry!("cluster-enabled", cluster_enabled, false),
@@ -336,6 +337,7 @@ static TABLE: &[Entry] = &[
     entry!("cluster-require-full-coverage", cluster_require_full_coverage, true),
     entry!("databases" always "1"),
     entry!("dir", dir, false),
+    entry!("lazyfree-lazy-eviction" always "no"),
     entry!("lfu-decay-time", lfu_decay_time, true),
     entry!("lfu-log-factor", lfu_log_factor, true),
     entry!("lua-time-limit" always "5000"),
@@ -344,13 +346,16 @@ static TABLE: &[Entry] = &[
     entry!("maxmemory-samples", maxmemory_samples, true),
     entry!("min-replicas-max-lag", min_replicas_max_lag, true),
     entry!("min-replicas-to-write", min_replicas_to_write, true),
+    entry!("notify-keyspace-events" always ""),
     entry!("proto-max-bulk-len" always "536870912"),
     entry!("repl-backlog-size", repl_backlog_size, true),
     entry!("repl-diskless-sync-delay", repl_diskless_sync_delay in seconds),
     entry!("repl-ping-replica-period", repl_ping_replica_period in seconds),
     entry!("repl-timeout", repl_timeout in seconds),
+    entry!("replica-ignore-maxmemory" always "yes"),
     entry!("replica-read-only", replica_read_only, true),
     entry!("replica-serve-stale-data", replica_serve_stale_data, true),
+    entry!("requirepass" always ""),
     entry!("save", save, false),
     entry!("stop-writes-on-bgsave-error", stop_writes_on_bgsave_error, true),
     entry!("timeout" always "0"),
@@ -407,6 +412,16 @@ impl Config {
     /// When there is no such parameter, or the value is wrong; nothing is changed then.
     pub fn set(&mut self, name: &str, value: &str) -> Result<(), SetError> {
         (find(name).ok_or(SetError::Unknown)?.set)(self, value).map_err(SetError::Invalid)
+    }
+
+    /// The text of a parameter that there is.
+    pub(crate) fn text_of(&self, name: &str) -> String {
+        find(name).map(|entry| (entry.print)(self)).unwrap_or_default()
+    }
+
+    /// Can a parameter of a running server be set?
+    pub(crate) fn check_change(&self, name: &str) -> Result<(), SetError> {
+        if find(name).ok_or(SetError::Unknown)?.mutable { Ok(()) } else { Err(SetError::Immutable) }
     }
 
     /// Sets a parameter of a running server.

@@ -79,7 +79,10 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
         peer: Option<SocketAddr>,
         local: Option<SocketAddr>,
     ) -> Self {
-        let (id, seat, bell) = server.lock().db.clients.add(peer, local, now_ms());
+        let mut state = server.lock();
+        state.db.stats.connections += 1;
+        let (id, seat, bell) = state.db.clients.add(peer, local, now_ms());
+        drop(state);
         Self {
             server,
             stream,
@@ -201,6 +204,8 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
             if let Some(client) = state.db.clients.at_mut(self.session.seat) {
                 client.face = face;
             }
+            state.db.stats.bytes_in += consumed as u64;
+            state.db.stats.bytes_out += self.replies.len() as u64;
         }
         drop(state);
         self.read.advance(consumed);

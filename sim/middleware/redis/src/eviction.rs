@@ -74,7 +74,7 @@ impl State {
             world::reachable!("redis.evicted");
             self.db.keyspace.remove(&key);
             self.db.propagation.removed(&key);
-            self.db.evicted += 1;
+            self.db.stats.evicted += 1;
         }
         self.propagate(Propagation::take_each);
         self.observe();

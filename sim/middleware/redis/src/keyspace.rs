@@ -2,7 +2,10 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
 };
 
 use indexmap::{IndexMap, IndexSet};
@@ -166,6 +169,9 @@ pub struct Keyspace {
     /// Bytes of all entries and expiries.
     used: usize,
     clock: Clock,
+    /// Keys that were looked for, found and not found.
+    hits: AtomicU64,
+    misses: AtomicU64,
     /// The keys that expire, once one of them was to be chosen by its place.
     by_place: Option<Set>,
     /// Keys that clients wait for.
@@ -214,8 +220,12 @@ impl Keyspace {
     /// The value of a key as one type, for a command that only reads.
     pub(crate) fn read<T: Kind>(&self, key: &[u8]) -> Result<Option<&T>, ReplyError> {
         match self.entries.get(key) {
-            None => Ok(None),
+            None => {
+                count(&self.misses);
+                Ok(None)
+            }
             Some(entry) => {
+                count(&self.hits);
                 self.clock.note(&entry.usage);
                 T::of(&entry.value).map(Some).ok_or(WRONG_TYPE)
             }
@@ -512,6 +522,22 @@ impl Keyspace {
         self.changed.clear();
     }
 
+    /// How often a key was looked for and found, and how often not.
+    pub(crate) fn lookups(&self) -> (u64, u64) {
+        (self.hits.load(Relaxed), self.misses.load(Relaxed))
+    }
+
+    /// Counts lookups anew.
+    pub(crate) fn forget_lookups(&mut self) {
+        (self.hits, self.misses) = (AtomicU64::new(0), AtomicU64::new(0));
+    }
+
+    /// The middle between the next expiry and the last.
+    pub(crate) fn middle_expiry_ms(&self) -> Option<u64> {
+        let (first, last) = (self.expiries.first()?.0, self.expiries.last()?.0);
+        Some(first + (last - first) / 2)
+    }
+
     /// An estimate of the memory that the data takes, in bytes.
     pub fn used_memory(&self) -> usize {
         self.used
@@ -603,4 +629,9 @@ impl Keyspace {
             }
         }
     }
+}
+
+/// Adds one. Whoever counts has the keyspace for itself, so nothing is lost.
+fn count(counter: &AtomicU64) {
+    counter.store(counter.load(Relaxed).wrapping_add(1), Relaxed);
 }

@@ -49,6 +49,7 @@ mod scripting;
 mod server;
 mod session;
 mod sorted_set;
+mod stats;
 mod stream;
 mod waiting;
 

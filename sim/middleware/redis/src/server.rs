@@ -147,6 +147,8 @@ impl Server {
             is_log_selected: false,
             is_loading: false,
             pauses: Pauses::default(),
+            started_ms: 0,
+            run_id: run_id(options.seed),
             port: 0,
             bus: None,
             links: BTreeMap::new(),
@@ -165,6 +167,7 @@ impl Server {
         {
             let mut state = self.lock();
             state.port = local.port();
+            state.started_ms = now_ms();
             state.is_loading = state.config.persistence().is_some();
         }
         tokio::select! {
@@ -273,6 +276,7 @@ impl Server {
                 let State { replication, config, db, pauses, .. } = &mut *state;
                 let now_ms = now_ms();
                 let is_paused = pauses.any(now_ms);
+                db.stats.beat();
                 replication.cron(config, now_ms, beat, is_paused, || db.draw_u64());
                 replication.ask_if_wanted(is_paused);
                 db.clients.close_slow(now_ms, |id| db.pubsub.is_subscribed(id));
@@ -312,6 +316,12 @@ impl Server {
             }
         }
     }
+}
+
+/// A name for a run of a server, from its seed: apart from its other choices, which are as if there were none.
+fn run_id(seed: u64) -> String {
+    let mut random = Database { random: !seed, ..Database::default() };
+    ReplicationId::draw(|| random.draw_u64()).0
 }
 
 /// Where what is on the disk goes when the server starts.

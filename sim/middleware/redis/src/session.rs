@@ -158,6 +158,10 @@ pub(crate) struct State {
     pub(crate) is_loading: bool,
     /// Clients that are held back, if any are.
     pub(crate) pauses: Pauses,
+    /// When the server started to listen, by the wall clock in milliseconds.
+    pub(crate) started_ms: u64,
+    /// A name that no other run of a server has.
+    pub(crate) run_id: String,
     /// Port that the server listens on; 0 when it does not.
     pub(crate) port: u16,
     /// Where the cluster's work goes, once the bus runs.
@@ -457,6 +461,11 @@ impl Unit<'_> {
 
     /// Replies to a request that cannot be run; within a transaction, `EXEC` will refuse.
     fn refuse(&mut self, args: &Args<'_>, error: &ReplyError) {
+        let stats = &mut self.state.db.stats;
+        stats.failed(error);
+        if let Some(command) = args.first().and_then(|name| commands::find(name)) {
+            stats.rejected(command, commands::subcommand_name(command, args));
+        }
         if args.first().is_some_and(|name| commands::is(name, "EXEC")) {
             // Even a malformed EXEC ends the transaction.
             self.session.transaction = None;
@@ -483,6 +492,8 @@ impl Unit<'_> {
             Run::Data(run) => self.run_on_data(command, run, args),
             Run::Session(run) => run(self, args),
         };
+        let subcommand = commands::subcommand_name(command, args);
+        self.state.db.stats.called(command, subcommand, outcome.as_ref().err());
         if let Err(error) = outcome {
             self.reply.truncate(mark);
             self.reply.error(error.as_bytes());

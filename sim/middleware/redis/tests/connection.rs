@@ -1,7 +1,7 @@
 //! What a connection is beside its own requests: messages, waiting, being seen and sent away by others.
 //!
 //! - `duet`: the same script over several connections to our server and to a real redis-server 7.0.
-//! - `publish`, `waiting`, `clients`, `memory`: such scripts.
+//! - `publish`, `waiting`, `clients`, `memory`, `server`: such scripts.
 //! - `simulated`: what depends on time, other servers and slow readers, in a simulation; `line`: a client for that.
 
 mod common;
@@ -16,6 +16,8 @@ mod line;
 mod memory;
 #[path = "connection/publish.rs"]
 mod publish;
+#[path = "connection/server.rs"]
+mod server;
 #[path = "connection/simulated.rs"]
 mod simulated;
 #[path = "connection/waiting.rs"]

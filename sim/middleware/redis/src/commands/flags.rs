@@ -32,6 +32,8 @@ impl Flags {
     pub(crate) const PUBSUB: Flags = Flags(1 << 11);
     /// It is for whoever looks after the server.
     pub(crate) const ADMIN: Flags = Flags(1 << 12);
+    /// It has subcommands.
+    pub(crate) const CONTAINER: Flags = Flags(1 << 14);
     /// It never takes long.
     pub(crate) const FAST: Flags = Flags(1 << 13);
 
@@ -155,6 +157,7 @@ const LISTS: &[(Flags, &[&str])] = &[
         ],
     ),
     (Flags::NO_MULTI, &["bgsave", "psync", "save", "sync"]),
+    (Flags::CONTAINER, &["client", "cluster", "command", "config", "pubsub", "script", "xgroup", "xinfo"]),
     (Flags::IMMEDIATE, &["discard", "exec", "multi", "quit", "reset", "watch"]),
     (
         Flags::BLOCKING,

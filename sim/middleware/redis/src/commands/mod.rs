@@ -1,16 +1,19 @@
 //! The table of commands, and what they all share. One file per data type.
 
+mod about;
 mod bitfield;
 mod bitmaps;
 pub(crate) mod blocking;
 mod client;
 mod cluster;
+mod command;
 mod connection;
 mod dump;
 mod flags;
 mod floats;
 pub(crate) mod glob;
 mod hashes;
+mod info;
 mod keys;
 mod keys_of;
 mod lcs;
@@ -49,6 +52,7 @@ use crate::{
     propagation::Propagation,
     pubsub::PubSub,
     session::Unit,
+    stats::Stats,
     waiting::{Wait, Waiting},
 };
 
@@ -83,8 +87,7 @@ pub(crate) struct Database {
     pub(crate) to_cluster: Vec<Publication>,
     /// The data takes more memory than it may, and nothing more can go.
     pub(crate) is_out_of_memory: bool,
-    /// Keys that went for want of memory, in number.
-    pub(crate) evicted: u64,
+    pub(crate) stats: Stats,
     /// Keys that may go next.
     pub(crate) pool: Pool,
     /// Those who wait for data.
@@ -139,8 +142,17 @@ impl Database {
     /// Removes the keys whose time has come.
     pub(crate) fn purge(&mut self) {
         let now_ms = self.now_ms();
-        let Self { keyspace, propagation, .. } = self;
-        keyspace.purge(now_ms, |key| propagation.removed(key));
+        let Self { keyspace, propagation, stats, .. } = self;
+        keyspace.purge(now_ms, |key| {
+            propagation.removed(key);
+            stats.expired += 1;
+        });
+    }
+
+    /// Counts anew.
+    pub(crate) fn reset_stats(&mut self) {
+        self.stats = Stats::default();
+        self.keyspace.forget_lookups();
     }
 
     /// A number drawn with SplitMix64: the same history of commands draws the same numbers.
@@ -279,8 +291,17 @@ pub(crate) fn check_subcommand_of_script(command: &Command, args: &Args<'_>) -> 
 /// The name of a subcommand, and its arity with the container included.
 type Subcommand = (&'static str, i8);
 
+/// The name of the subcommand that a command is called with, if it is a container.
+pub(crate) fn subcommand_name(command: &Command, args: &Args<'_>) -> Option<&'static str> {
+    let (_, known) = subcommand(command, args)?;
+    known.map(|(name, _)| name)
+}
+
 /// The subcommand that a container command is called with, and its name and arity if it is known.
 fn subcommand<'a>(command: &Command, args: &Args<'a>) -> Option<(&'a [u8], Option<Subcommand>)> {
+    if !command.flags.has(Flags::CONTAINER) {
+        return None;
+    }
     let (_, subcommands) = table::SUBCOMMANDS.iter().find(|(container, _)| *container == command.name)?;
     let given = *args.get(1)?;
     let known = subcommands.iter().find(|(name, _)| given.eq_ignore_ascii_case(name.as_bytes()));
@@ -297,6 +318,12 @@ pub(crate) fn find(name: &[u8]) -> Option<&'static Command> {
         }
         slot = (slot + 1) % SLOTS.len();
     }
+}
+
+/// The place of a command in the table.
+pub(crate) fn place(command: &Command) -> usize {
+    let (start, at) = (TABLE.as_ptr().addr(), std::ptr::from_ref(command).addr());
+    at.saturating_sub(start) / size_of::<Command>()
 }
 
 const SLOT_COUNT: usize = 1024;
@@ -428,6 +455,9 @@ mod tests {
             assert!(command.name.len() <= 24);
             let found = find(command.name.to_ascii_uppercase().as_bytes()).expect("in the table");
             assert_eq!(found.name, command.name);
+            assert_eq!(TABLE[place(found)].name, command.name);
+            let is_container = table::SUBCOMMANDS.iter().any(|(name, _)| *name == command.name);
+            assert_eq!(command.flags.has(Flags::CONTAINER), is_container, "{}", command.name);
         }
         assert!(find(b"nope").is_none());
         assert!(find(&[b'x'; 1000]).is_none());

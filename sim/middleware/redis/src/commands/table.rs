@@ -1,9 +1,10 @@
 //! The static table that commands are dispatched by. Sorted by name.
 
 use super::{
-    Command, Run, bitfield, bitmaps, blocking, client, cluster, connection, dump, flags::Flags, floats,
-    hashes, keys, lcs, lists, persistence, pubsub, random, scan, scripts, server, sets, sorted_set_algebra,
-    sorted_set_ranges, sorted_sets, stream_groups, stream_info, stream_reads, streams, strings, transactions,
+    Command, Run, bitfield, bitmaps, blocking, client, cluster, command, connection, dump, flags::Flags,
+    floats, hashes, info, keys, lcs, lists, persistence, pubsub, random, scan, scripts, server, sets,
+    sorted_set_algebra, sorted_set_ranges, sorted_sets, stream_groups, stream_info, stream_reads, streams,
+    strings, transactions,
 };
 use crate::replication::commands as replication;
 
@@ -40,7 +41,16 @@ const fn session(
     arity: i8,
     run: fn(&mut super::Unit<'_>, &super::Args<'_>) -> crate::error::Outcome,
 ) -> Command {
-    Command { name, arity, writes: false, flags: Flags::of(name), keys: NONE, run: Run::Session(run) }
+    session_with(name, arity, NONE, run)
+}
+
+const fn session_with(
+    name: &'static str,
+    arity: i8,
+    keys: (i8, i8, i8),
+    run: fn(&mut super::Unit<'_>, &super::Args<'_>) -> crate::error::Outcome,
+) -> Command {
+    Command { name, arity, writes: false, flags: Flags::of(name), keys, run: Run::Session(run) }
 }
 
 const NONE: (i8, i8, i8) = (0, 0, 0);
@@ -79,7 +89,7 @@ pub(crate) static TABLE: &[Command] = &[
     write("bzpopmin", -3, KEYS_AND_ONE, blocking::bzpopmin),
     session("client", -2, client::client),
     session("cluster", -2, cluster::cluster),
-    session("command", -1, server::command),
+    session("command", -1, command::command),
     session("config", -2, server::config),
     write("copy", -3, TWO, keys::copy),
     read("dbsize", 1, NONE, keys::dbsize),
@@ -126,7 +136,7 @@ pub(crate) static TABLE: &[Command] = &[
     write("incr", 2, ONE, strings::incr),
     write("incrby", 3, ONE, strings::incrby),
     write("incrbyfloat", 3, ONE, floats::incrbyfloat),
-    session("info", -1, server::info),
+    session("info", -1, info::info),
     read("keys", 2, NONE, keys::keys),
     session("lastsave", 1, persistence::lastsave),
     read("lcs", -3, TWO, lcs::lcs),
@@ -199,13 +209,13 @@ pub(crate) static TABLE: &[Command] = &[
     read("srandmember", -2, ONE, random::srandmember),
     write("srem", -3, ONE, sets::srem),
     read("sscan", -3, ONE, scan::sscan),
-    session("ssubscribe", -2, pubsub::ssubscribe),
+    session_with("ssubscribe", -2, ALL, pubsub::ssubscribe),
     read("strlen", 2, ONE, strings::strlen),
     session("subscribe", -2, pubsub::subscribe),
     read("substr", 4, ONE, strings::getrange),
     read("sunion", -2, ALL, sets::sunion),
     write("sunionstore", -3, ALL, sets::sunionstore),
-    session("sunsubscribe", -1, pubsub::sunsubscribe),
+    session_with("sunsubscribe", -1, ALL, pubsub::sunsubscribe),
     session("sync", 1, replication::sync),
     read("time", 1, NONE, server::time),
     read("touch", -2, ALL, keys::exists),
@@ -215,7 +225,7 @@ pub(crate) static TABLE: &[Command] = &[
     session("unsubscribe", -1, pubsub::unsubscribe),
     session("unwatch", 1, transactions::unwatch),
     session("wait", 3, replication::wait),
-    session("watch", -2, transactions::watch),
+    session_with("watch", -2, ALL, transactions::watch),
     write("xack", -4, ONE, stream_groups::xack),
     write("xadd", -5, ONE, streams::xadd),
     write("xautoclaim", -6, ONE, stream_groups::xautoclaim),
@@ -285,8 +295,8 @@ pub(super) static SUBCOMMANDS: &[(&str, &[(&str, i8)])] = &[
         ],
     ),
     ("cluster", crate::cluster::SUBCOMMANDS),
-    ("command", &[("count", 2), ("docs", -2), ("info", -2), ("list", -2)]),
-    ("config", &[("get", -3), ("resetstat", 2), ("set", -4)]),
+    ("command", &[("count", 2), ("docs", -2), ("getkeys", -4), ("help", 2), ("info", -2), ("list", -2)]),
+    ("config", &[("get", -3), ("help", 2), ("resetstat", 2), ("rewrite", 2), ("set", -4)]),
     (
         "pubsub",
         &[

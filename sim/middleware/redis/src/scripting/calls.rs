@@ -52,7 +52,10 @@ impl Running {
             return Err(OUT_OF_MEMORY);
         }
         self.has_written |= command.writes;
-        perform(command, run, &mut Context { db: &mut self.db, reply: &mut self.scratch }, args)
+        let outcome =
+            perform(command, run, &mut Context { db: &mut self.db, reply: &mut self.scratch }, args);
+        self.db.stats.called(command, commands::subcommand_name(command, args), outcome.as_ref().err());
+        outcome
     }
 }
 

@@ -78,9 +78,12 @@ impl Side {
     }
 }
 
-/// Plays scripts, each on empty servers with new connections.
-pub(crate) fn compare(scripts: &[&str]) {
-    let scripts: Vec<String> = scripts.iter().map(|script| (*script).to_owned()).collect();
+/// Runs a test with the ports of our server and of a real one; `None` where there is no real one.
+pub(crate) fn with_both<F, R>(test: impl FnOnce(u16, u16) -> F + Send + 'static) -> Option<R>
+where
+    F: Future<Output = R> + Send + 'static,
+    R: Send + 'static,
+{
     let config = sim::Config {
         engine: EngineKind::Tokio,
         listen_at: Some(Ipv4Addr::LOCALHOST),
@@ -95,13 +98,22 @@ pub(crate) fn compare(scripts: &[&str]) {
             server.listen(&format!("0.0.0.0:{port}")).await.expect("the port is free");
         });
         pause(A_MOMENT).await;
+        Some(test(port, real.port).await)
+    });
+    outcome.result.unwrap_or_else(|failure| panic!("{failure}"))
+}
+
+/// Plays scripts, each on empty servers with new connections.
+pub(crate) fn compare(scripts: &[&str]) {
+    let scripts: Vec<String> = scripts.iter().map(|script| (*script).to_owned()).collect();
+    let differences = with_both(move |ours, real| async move {
         let mut differences = Vec::new();
         for script in &scripts {
-            differences.extend(play(script, port, real.port).await);
+            differences.extend(play(script, ours, real).await);
         }
-        Some(differences)
+        differences
     });
-    let differences = outcome.result.unwrap_or_else(|failure| panic!("{failure}")).unwrap_or_default();
+    let differences = differences.unwrap_or_default();
     assert!(differences.is_empty(), "replies differ:\n{}", differences.join("\n"));
 }
 
