@@ -89,6 +89,25 @@ impl Value {
     }
 }
 
+/// What clients can wait for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Awaited {
+    List,
+    SortedSet,
+    Stream,
+}
+
+impl Awaited {
+    fn of(value: &Value) -> Option<Self> {
+        match value {
+            Value::List(_) => Some(Awaited::List),
+            Value::SortedSet(_) => Some(Awaited::SortedSet),
+            Value::Stream(_) => Some(Awaited::Stream),
+            Value::String(_) | Value::Hash(_) | Value::Set(_) => None,
+        }
+    }
+}
+
 /// A type of value that a command works on.
 pub(crate) trait Kind: Default {
     fn of(value: &Value) -> Option<&Self>;
@@ -174,8 +193,9 @@ pub struct Keyspace {
     misses: AtomicU64,
     /// The keys that expire, once one of them was to be chosen by its place.
     by_place: Option<Set>,
-    /// Keys that clients wait for.
+    /// Keys that clients wait for, and how many clients wait for each kind of value.
     awaited: BTreeSet<Blob>,
+    waiting: [usize; 3],
     /// Those of them that have become ready, in the order in which they did.
     ready: Set,
 }
@@ -283,7 +303,7 @@ impl Keyspace {
         if !self.entries.contains_key(key) {
             let empty = self.entry(key, T::default().wrap());
             self.entries.insert(Blob::from(key), empty);
-            self.signal(key);
+            self.signal_new(key);
         }
         // Only a missing key gives none.
         self.edit(key, edit).and_then(|result| result.ok_or(WRONG_TYPE))
@@ -301,14 +321,13 @@ impl Keyspace {
                 entry.value = value;
                 self.clock.note(&entry.usage);
                 if was_stream {
-                    self.signal(key);
+                    self.signal(key, Awaited::Stream);
                 }
                 index
             }
             None => {
-                let can_be_awaited = matches!(value, Value::List(_) | Value::SortedSet(_) | Value::Stream(_));
-                if can_be_awaited {
-                    self.signal(key);
+                if let Some(kind) = Awaited::of(&value) {
+                    self.signal(key, kind);
                 }
                 let entry = self.entry(key, value);
                 self.entries.insert_full(Blob::from(key), entry).0
@@ -377,7 +396,7 @@ impl Keyspace {
     pub(crate) fn take(&mut self, key: &[u8]) -> Option<(Value, Option<u64>)> {
         let (key, entry) = self.take_entry(key)?;
         if matches!(entry.value, Value::Stream(_)) {
-            self.signal(&key);
+            self.signal(&key, Awaited::Stream);
         }
         self.touch_blob(key);
         Some((entry.value, entry.expires_ms))
@@ -413,7 +432,7 @@ impl Keyspace {
         let entries = std::mem::take(&mut self.entries);
         for (key, entry) in &entries {
             if matches!(entry.value, Value::Stream(_)) {
-                self.signal(key);
+                self.signal(key, Awaited::Stream);
             }
         }
         let keys: Vec<Blob> = entries.into_keys().collect();
@@ -454,6 +473,9 @@ impl Keyspace {
 
     /// Brings back what was hidden: the master's commands see it.
     pub(crate) fn reveal(&mut self) {
+        if self.hidden.is_empty() {
+            return;
+        }
         for (key, entry) in std::mem::take(&mut self.hidden) {
             if let Some(ms) = entry.expires_ms {
                 self.note_expiry(ms, key.clone());
@@ -579,22 +601,35 @@ impl Keyspace {
         self.entries.get(key).map_or(0, |entry| self.clock.idleness(&entry.usage))
     }
 
-    /// Somebody waits for a key to have something.
-    pub(crate) fn await_key(&mut self, key: &Blob) {
-        self.awaited.insert(key.clone());
+    /// Somebody waits for keys to have a value of this kind.
+    pub(crate) fn start_awaiting(&mut self, keys: &[Blob], kind: Awaited) {
+        self.waiting[kind as usize] += 1;
+        self.awaited.extend(keys.iter().cloned());
     }
 
-    /// Nobody waits for it any more.
-    pub(crate) fn await_no_more(&mut self, key: &[u8]) {
-        self.awaited.remove(key);
+    /// He does not any more; nobody waits for those of the keys that `is_left` says.
+    pub(crate) fn stop_awaiting(&mut self, keys: &[Blob], kind: Awaited, is_left: impl Fn(&Blob) -> bool) {
+        self.waiting[kind as usize] = self.waiting[kind as usize].saturating_sub(1);
+        for key in keys.iter().filter(|key| is_left(key)) {
+            self.awaited.remove(key);
+        }
     }
 
-    /// Tells those who wait for a key that something happened to it that may be what they wait for.
-    pub(crate) fn signal(&mut self, key: &[u8]) {
-        if !self.awaited.is_empty()
+    /// Tells those who wait for a key that something happened to it that those may wait for who wait for this kind.
+    pub(crate) fn signal(&mut self, key: &[u8], kind: Awaited) {
+        if self.waiting[kind as usize] > 0
             && let Some(key) = self.awaited.get(key)
         {
             self.ready.insert(key.clone());
+        }
+    }
+
+    /// Tells them that the key has another value than before.
+    pub(crate) fn signal_new(&mut self, key: &[u8]) {
+        if !self.awaited.is_empty()
+            && let Some(kind) = self.get(key).and_then(Awaited::of)
+        {
+            self.signal(key, kind);
         }
     }
 

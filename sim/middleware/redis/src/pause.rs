@@ -33,13 +33,15 @@ struct Pause {
 #[derive(Debug, Default)]
 pub(crate) struct Pauses {
     pauses: [Option<Pause>; 2],
+    /// The latest end of them, 0 if there are none: what is asked before every request.
+    last_end_ms: u64,
     over: Arc<Notify>,
 }
 
 impl Pauses {
     /// Is anything held back?
     pub(crate) fn any(&self, now_ms: u64) -> bool {
-        self.pauses.iter().flatten().any(|pause| now_ms <= pause.until_ms)
+        now_ms <= self.last_end_ms
     }
 
     /// Is everything held back?
@@ -55,12 +57,14 @@ impl Pauses {
             all: all || before.is_some_and(|pause| pause.all),
             until_ms: before.map_or(until_ms, |pause| pause.until_ms.max(until_ms)),
         });
+        self.last_end_ms = self.last_end_ms.max(until_ms);
         world::sometimes!(true, "redis.clients-paused");
     }
 
     /// Holds them back no more.
     pub(crate) fn end(&mut self, purpose: Purpose) {
         if self.pauses[purpose as usize].take().is_some() {
+            self.last_end_ms = self.pauses.iter().flatten().map(|pause| pause.until_ms).max().unwrap_or(0);
             self.over.notify_waiters();
         }
     }

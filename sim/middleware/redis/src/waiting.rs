@@ -12,7 +12,7 @@ use wire::redis::reply::{Protocol, Writer};
 
 use crate::{
     commands::{Context, Database, End, blocking},
-    keyspace::{Blob, Value},
+    keyspace::{Awaited, Blob, Value},
     session::State,
     stream::StreamId,
 };
@@ -38,6 +38,16 @@ pub(crate) enum Want {
         /// After which entry of each stream; of no meaning with a group.
         after: BTreeMap<Blob, StreamId>,
     },
+}
+
+impl Want {
+    fn kind(&self) -> Awaited {
+        match self {
+            Want::List { .. } | Want::Move { .. } => Awaited::List,
+            Want::SortedSet { .. } => Awaited::SortedSet,
+            Want::Stream { .. } => Awaited::Stream,
+        }
+    }
 }
 
 /// A client that waits.
@@ -93,8 +103,8 @@ impl Database {
             if !queue.contains(&id) {
                 queue.push(id);
             }
-            self.keyspace.await_key(key);
         }
+        self.keyspace.start_awaiting(&wait.keys, wait.want.kind());
         self.waiting.clients.insert(id, wait);
     }
 
@@ -109,10 +119,11 @@ impl Database {
                 queue.retain(|waiting| *waiting != id);
                 if queue.is_empty() {
                     self.waiting.queues.remove(key);
-                    self.keyspace.await_no_more(key);
                 }
             }
         }
+        let queues = &self.waiting.queues;
+        self.keyspace.stop_awaiting(&wait.keys, wait.want.kind(), |key| !queues.contains_key(key));
         Some(wait)
     }
 
