@@ -128,6 +128,11 @@ impl State {
             Action::PauseWrites { .. } | Action::ResumeWrites => {}
             Action::DropKeysOfSlots(slots) => self.drop_keys(Some(&slots)),
             Action::FlushData => self.drop_keys(None),
+            Action::HeldForFailed { .. } => {
+                if let Some(alarm) = &self.alarm {
+                    alarm();
+                }
+            }
             Action::DropChannelsOfSlots(_) | Action::Publish { .. } => {}
             Action::Connect { .. } | Action::Send { .. } | Action::Close { .. } | Action::Persist { .. } => {
                 if let Some(bus) = &self.bus {

@@ -20,7 +20,7 @@ use crate::{
         feed::{Handshake, Sync},
     },
     scripting::Scripts,
-    server::{Changes, Observer},
+    server::{Alarm, Changes, Observer},
 };
 
 /// There is one database.
@@ -102,6 +102,7 @@ pub(crate) struct State {
     pub(crate) db: Database,
     pub(crate) scripts: Scripts,
     pub(crate) observer: Option<Observer>,
+    pub(crate) alarm: Option<Alarm>,
     pub(crate) next_id: i64,
     pub(crate) config: Config,
     pub(crate) replication: Replication,
@@ -109,7 +110,7 @@ pub(crate) struct State {
     pub(crate) persistence: Option<Persistence>,
     /// The append-only file says which database is meant since it was begun.
     pub(crate) is_log_selected: bool,
-    /// The data is being loaded.
+    /// The data is being loaded, and what part the node has in its cluster.
     pub(crate) is_loading: bool,
     /// Port that the server listens on; 0 when it does not.
     pub(crate) port: u16,
@@ -124,7 +125,8 @@ impl State {
     pub(crate) fn begin(&mut self, now_us: u64) {
         self.db.now_us = now_us;
         let now_ms = now_us / 1000;
-        if self.db.keyspace.next_expiry_ms().is_some_and(|ms| ms < now_ms) {
+        // While the data is being loaded, what seems to expire may be given more time by what has yet to be read.
+        if !self.is_loading && self.db.keyspace.next_expiry_ms().is_some_and(|ms| ms < now_ms) {
             if self.replication.is_replica() {
                 self.db.keyspace.hide_expired(now_ms);
             } else {
@@ -179,9 +181,10 @@ impl State {
         });
     }
 
-    /// The observer sees what changed.
+    /// The observer sees what changed. While the data is being loaded, there is nothing to see yet.
     pub(crate) fn observe(&mut self) {
         if let Some(observer) = &self.observer
+            && !self.is_loading
             && !self.db.keyspace.changes().is_empty()
         {
             let epoch = self.db.cluster.as_ref().map_or(0, |cluster| cluster.me().config_epoch());
