@@ -6,3 +6,4 @@
 mod cli;
 mod faults;
 mod marks;
+mod recovery;
