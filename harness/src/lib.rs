@@ -7,6 +7,7 @@
 //! | how customers arrive | [`drive`] |
 //! | what breaks, and when | [`faults`] |
 //! | what an invariant is | [`check`] |
+//! | how the system came back from faults: RTO and RPO | [`recovery`] |
 //! | the systems that come along, their hosts and their invariants | [`systems`] |
 //! | the simulated servers for real | [`serve`] |
 //! | the command line | [`cli`] |
@@ -23,6 +24,7 @@ pub mod check;
 pub mod cli;
 pub mod drive;
 pub mod faults;
+pub mod recovery;
 pub mod rehearsal;
 pub mod serve;
 pub mod system;

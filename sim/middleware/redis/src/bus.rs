@@ -135,6 +135,11 @@ impl State {
                 self.db.now_us = now_us();
                 self.db.publish(shard, &channel, &message);
             }
+            Action::HeldForFailed { .. } => {
+                if let Some(alarm) = &self.alarm {
+                    alarm();
+                }
+            }
             Action::Connect { .. } | Action::Send { .. } | Action::Close { .. } | Action::Persist { .. } => {
                 if let Some(bus) = &self.bus {
                     // The bus ends with the server only.

@@ -41,6 +41,10 @@ const CRON: Duration = Duration::from_secs(1);
 /// server.
 pub type Observer = Arc<dyn Fn(&Changes<'_>) + Send + Sync>;
 
+/// Called when a node of a cluster comes to hold another one for failed (`FAIL`), by the votes of a majority that it has
+/// counted or by another's word. As the [`Observer`], it must not call the server.
+pub type Alarm = Arc<dyn Fn() + Send + Sync>;
+
 /// What an atomic unit changed.
 pub struct Changes<'a> {
     keyspace: &'a Keyspace,
@@ -90,6 +94,8 @@ impl fmt::Debug for Changes<'_> {
 pub struct Options {
     /// Sees every change.
     pub observer: Option<Observer>,
+    /// Hears when another node of the cluster has failed.
+    pub alarm: Option<Alarm>,
     /// What a script may use.
     pub script_limits: Limits,
     /// Seed of the commands that choose at random (`SPOP`, `SRANDMEMBER`, `RANDOMKEY`) and of the server's ids: two
@@ -103,6 +109,7 @@ impl fmt::Debug for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Options")
             .field("observer", &self.observer.is_some())
+            .field("alarm", &self.alarm.is_some())
             .field("script_limits", &self.script_limits)
             .field("seed", &self.seed)
             .field("config", &self.config)
@@ -141,6 +148,7 @@ impl Server {
             db,
             scripts: Scripts::new(options.script_limits),
             observer: options.observer,
+            alarm: options.alarm,
             config: options.config,
             replication,
             persistence: None,
@@ -168,7 +176,7 @@ impl Server {
             let mut state = self.lock();
             state.port = local.port();
             state.started_ms = now_ms();
-            state.is_loading = state.config.persistence().is_some();
+            state.is_loading = state.config.persistence().is_some() || state.config.cluster_enabled;
         }
         tokio::select! {
             biased;
@@ -199,8 +207,12 @@ impl Server {
         world::task::spawn(replication::link::follow(self.clone()));
         let is_node = self.lock().config.cluster_enabled;
         let bus = if is_node { Some(bus::start(self, address).await?) } else { None };
-        // What was loaded is told when it is known whose slots these are.
-        self.lock().observe();
+        {
+            // What was loaded is told, and told to clients, when it is known whose slots these are.
+            let mut state = self.lock();
+            state.is_loading = false;
+            state.observe();
+        }
         let keeping = async {
             match driver {
                 Some(driver) => driver.run(|purpose| self.snapshot(purpose)).await.map_err(io::Error::other),
@@ -228,7 +240,6 @@ impl Server {
         let (persistence, driver) = opened.map_err(io::Error::other)?;
         let mut state = self.lock();
         state.persistence = Some(persistence);
-        state.is_loading = false;
         // What was loaded is not new to the disk.
         state.db.keyspace.take_changes();
         Ok(Some(driver))

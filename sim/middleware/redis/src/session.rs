@@ -23,7 +23,7 @@ use crate::{
         feed::{Handshake, Sync},
     },
     scripting::Scripts,
-    server::{Changes, Observer, now_ms},
+    server::{Alarm, Changes, Observer, now_ms},
     waiting::Wait,
 };
 
@@ -148,13 +148,14 @@ pub(crate) struct State {
     pub(crate) db: Database,
     pub(crate) scripts: Scripts,
     pub(crate) observer: Option<Observer>,
+    pub(crate) alarm: Option<Alarm>,
     pub(crate) config: Config,
     pub(crate) replication: Replication,
     /// What is kept on the disk, if anything is.
     pub(crate) persistence: Option<Persistence>,
     /// The append-only file says which database is meant since it was begun.
     pub(crate) is_log_selected: bool,
-    /// The data is being loaded.
+    /// The data is being loaded, and what part the node has in its cluster.
     pub(crate) is_loading: bool,
     /// Clients that are held back, if any are.
     pub(crate) pauses: Pauses,
@@ -181,7 +182,8 @@ impl State {
             // What was hidden during a pause is now to go.
             self.db.keyspace.reveal();
         }
-        if self.db.keyspace.next_expiry_ms().is_some_and(|ms| ms < now_ms) {
+        // While the data is being loaded, what seems to expire may be given more time by what has yet to be read.
+        if !self.is_loading && self.db.keyspace.next_expiry_ms().is_some_and(|ms| ms < now_ms) {
             // During a pause the data stays as it is, for a replica that is to take over.
             if is_paused || self.replication.is_replica() {
                 self.db.keyspace.hide_expired(now_ms);
@@ -258,9 +260,10 @@ impl State {
         });
     }
 
-    /// The observer sees what changed.
+    /// The observer sees what changed. While the data is being loaded, there is nothing to see yet.
     pub(crate) fn observe(&mut self) {
         if let Some(observer) = &self.observer
+            && !self.is_loading
             && !self.db.keyspace.changes().is_empty()
         {
             let epoch = self.db.cluster.as_ref().map_or(0, |cluster| cluster.me().config_epoch());
