@@ -85,6 +85,7 @@ async fn run(service: Service, ip: Ipv4Addr, servers: Vec<(String, u16)>) -> Res
                 cluster_announce_ip: Some(ip.to_string()),
                 cluster_node_timeout: NODE_TIMEOUT,
                 repl_diskless_sync_delay: Duration::ZERO,
+                repl_ping_replica_period: Duration::from_secs(1),
                 ..Config::default()
             },
         };
@@ -111,6 +112,7 @@ async fn run(service: Service, ip: Ipv4Addr, servers: Vec<(String, u16)>) -> Res
         if service == Service::RedisCluster {
             let addresses: Vec<String> = addresses.iter().map(|(_, address)| address.clone()).collect();
             cluster::form(&addresses, REPLICAS).await.map_err(|error| error.to_string())?;
+            cluster::until_replicas_are_listed(&addresses).await.map_err(|error| error.to_string())?;
         }
         announce(&addresses).map_err(|error| error.to_string())?;
         std::future::pending::<Result<(), String>>().await

@@ -1,4 +1,4 @@
-//! The parts of a rehearsal: its command line, its faults, its marks.
+//! The parts of a rehearsal: its command line, its faults, its marks, its servers for others.
 //!
 //! The promises of the scenarios are a program of their own: they demand that every mark of the program is reached by
 //! some scenario, and the tests here have marks that none reaches.
@@ -7,3 +7,4 @@ mod cli;
 mod faults;
 mod marks;
 mod recovery;
+mod serve;

@@ -20,7 +20,9 @@ use crate::{
     commands::{self, Database},
     config::Config,
     connection::Connection,
+    eviction,
     keyspace::{Keyspace, Value},
+    pause::Pauses,
     persistence::{self, Purpose},
     rdb::{self, Origin, Snapshot},
     replication::{self, Replication, ReplicationId},
@@ -138,18 +140,23 @@ impl Server {
     pub fn new(options: Options) -> Self {
         let mut db = Database { random: options.seed, ..Database::default() };
         db.keyspace.record_changes = options.observer.is_some();
+        db.keyspace.clock_mut().seed(options.seed);
+        db.keyspace.clock_mut().tracking = eviction::tracking(&options.config);
+        db.clients.limits = options.config.client_output_buffer_limit;
         let replication = Replication::new(ReplicationId::draw(|| db.draw_u64()));
         let state = State {
             db,
             scripts: Scripts::new(options.script_limits),
             observer: options.observer,
             alarm: options.alarm,
-            next_id: 1,
             config: options.config,
             replication,
             persistence: None,
             is_log_selected: false,
             is_loading: false,
+            pauses: Pauses::default(),
+            started_ms: 0,
+            run_id: run_id(options.seed),
             port: 0,
             bus: None,
             links: BTreeMap::new(),
@@ -168,6 +175,7 @@ impl Server {
         {
             let mut state = self.lock();
             state.port = local.port();
+            state.started_ms = now_ms();
             state.is_loading = state.config.persistence().is_some() || state.config.cluster_enabled;
         }
         tokio::select! {
@@ -180,10 +188,11 @@ impl Server {
     async fn accept(&self, listener: &TcpListener) -> io::Result<()> {
         loop {
             let (stream, peer) = listener.accept().await?;
+            let local = stream.local_addr().ok();
             let server = self.clone();
             world::task::spawn(async move {
                 // A broken connection is its client's concern.
-                let _ = Connection::new(&server, stream, Some(peer)).run().await;
+                let _ = Connection::new(&server, stream, Some(peer), local).run().await;
             });
         }
     }
@@ -252,7 +261,7 @@ impl Server {
     /// # Errors
     /// When the stream breaks.
     pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(&self, stream: S) -> io::Result<()> {
-        Connection::new(self, stream, None).run().await
+        Connection::new(self, stream, None, None).run().await
     }
 
     /// Looks at the data between two atomic units. Keys whose time has come may still be there until the next
@@ -275,8 +284,14 @@ impl Server {
         for beat in 0.. {
             {
                 let mut state = self.lock();
-                let State { replication, config, db, .. } = &mut *state;
-                replication.cron(config, now_ms(), beat, || db.draw_u64());
+                let State { replication, config, db, pauses, .. } = &mut *state;
+                let now_ms = now_ms();
+                let is_paused = pauses.any(now_ms);
+                db.stats.beat();
+                replication.cron(config, now_ms, beat, is_paused, || db.draw_u64());
+                replication.ask_if_wanted(is_paused);
+                db.clients.close_slow(now_ms, |id| db.pubsub.is_subscribed(id));
+                state.redirect_waiting();
             }
             world::time::sleep(CRON).await;
         }
@@ -305,11 +320,19 @@ impl Server {
                     } else {
                         slept.await;
                     }
-                    self.lock().begin(now_us());
+                    let mut state = self.lock();
+                    state.begin(now_us());
+                    state.end();
                 }
             }
         }
     }
+}
+
+/// A name for a run of a server, from its seed: apart from its other choices, which are as if there were none.
+fn run_id(seed: u64) -> String {
+    let mut random = Database { random: !seed, ..Database::default() };
+    ReplicationId::draw(|| random.draw_u64()).0
 }
 
 /// Where what is on the disk goes when the server starts.

@@ -17,6 +17,8 @@ mod values;
 use commands::{Draw, Drawn};
 
 const COMMANDS_PER_SEQUENCE: usize = 40;
+/// One that cannot be queued spoils its whole transaction: few at a time.
+const COMMANDS_PER_TRANSACTION: usize = 4;
 /// After so many sequences with a difference, the others are not played.
 const MAX_DIFFERENCES: usize = 10;
 
@@ -49,8 +51,9 @@ impl Pair {
 
     /// Sends a command over one of the connections; both replies, made comparable.
     async fn send(&mut self, connection: usize, drawn: &Drawn) -> (Reply, Reply) {
-        let ours = self.ours[connection].command(&drawn.args).await;
-        let real = self.real[connection].command(&drawn.args).await;
+        let request = drawn.request();
+        let ours = self.ours[connection].command(&request).await;
+        let real = self.real[connection].command(&request).await;
         let queued = &mut self.queued[connection];
         let is_queued = |reply: &Reply| *reply == Reply::Line(b'+', "QUEUED".into());
         match (drawn.name().as_str(), &real) {
@@ -156,52 +159,151 @@ fn seeds(usual: std::ops::Range<u64>) -> std::ops::Range<u64> {
     })
 }
 
-fn compare(seeds: std::ops::Range<u64>, resp3: bool, mostly_streams: bool) {
+/// How a command reaches the server.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Within {
+    /// By itself.
+    Nothing,
+    /// A few at a time between `MULTI` and `EXEC`.
+    Transactions,
+    /// As `redis.call` or `redis.pcall` of a script.
+    Scripts,
+}
+
+/// What is compared.
+#[derive(Debug, Clone, Copy)]
+struct Setting {
+    resp3: bool,
+    mostly_streams: bool,
+    within: Within,
+}
+
+impl Setting {
+    fn draw(self, seed: u64) -> Draw {
+        let random = ChaCha8Rng::seed_from_u64(seed);
+        if self.mostly_streams { Draw::mostly_streams(random) } else { Draw::new(random) }
+    }
+
+    /// The commands of one sequence, each with the connection that it goes over.
+    fn sequence(self, seed: u64) -> Vec<(usize, Drawn)> {
+        let mut draw = self.draw(seed);
+        let mut sequence = Vec::new();
+        let mut connection = 0;
+        for number in 0..COMMANDS_PER_SEQUENCE {
+            let is_first = self.within != Within::Transactions || number % COMMANDS_PER_TRANSACTION == 0;
+            if is_first {
+                connection = usize::from(draw.random.random_bool(0.3));
+            }
+            if is_first && self.within == Within::Transactions {
+                sequence.push((connection, Drawn::of("MULTI")));
+            }
+            let mut drawn = draw.command();
+            if self.within == Within::Scripts {
+                drawn.is_called_as = Some(if draw.random.random_bool(0.8) { "call" } else { "pcall" });
+                drawn.is_resp3 = self.resp3;
+            }
+            sequence.push((connection, drawn));
+            if self.within == Within::Transactions
+                && number % COMMANDS_PER_TRANSACTION == COMMANDS_PER_TRANSACTION - 1
+            {
+                sequence.push((connection, Drawn::of("EXEC")));
+            }
+        }
+        sequence
+    }
+}
+
+/// Plays the sequences of some seeds, and compares every reply.
+fn compare(seeds: std::ops::Range<u64>, setting: Setting) {
     block_on(async {
         let Some(real) = RealRedis::start().await else { return };
         let ours = serve(Server::new(Options::default())).await;
         let mut differences = Vec::new();
-        for seed in seeds {
-            let random = ChaCha8Rng::seed_from_u64(seed);
-            let mut draw = if mostly_streams { Draw::mostly_streams(random) } else { Draw::new(random) };
-            let mut pair = Pair::connect(ours, real.port, resp3).await;
+        let mut compared = 0;
+        for seed in seeds.clone() {
+            let mut pair = Pair::connect(ours, real.port, setting.resp3).await;
             let mut log = String::new();
-            for _ in 0..COMMANDS_PER_SEQUENCE {
-                let connection = usize::from(draw.random.random_bool(0.3));
-                let drawn = draw.command();
+            for (connection, drawn) in setting.sequence(seed) {
                 let (ours, real) = pair.send(connection, &drawn).await;
                 log.push_str(&format!("  [{connection}] {drawn}\n"));
                 if ours != real {
                     differences.push(format!(
-                        "seed {seed}, resp3 {resp3}:\n{log}  ours: {ours:?}\n  redis-server: {real:?}\n"
+                        "seed {seed}, {setting:?}:\n{log}  ours: {ours:?}\n  redis-server: {real:?}\n"
                     ));
                     break;
                 }
+                compared += executed(&drawn, &real);
             }
             if differences.len() == MAX_DIFFERENCES {
                 break;
             }
         }
+        eprintln!("seeds {seeds:?}, {setting:?}: the replies of {compared} commands compared");
         assert!(differences.is_empty(), "replies differ:\n{}", differences.join("\n"));
     });
 }
 
+/// How many commands this reply is about: those of a transaction, none for one that was only queued.
+fn executed(drawn: &Drawn, reply: &Reply) -> usize {
+    match (drawn.name().as_str(), reply) {
+        ("exec", Reply::Many(_, Some(replies))) => replies.len(),
+        (_, Reply::Line(b'+', text)) if text == "QUEUED" => 0,
+        _ => 1,
+    }
+}
+
+const PLAIN: Setting = Setting { resp3: false, mostly_streams: false, within: Within::Nothing };
+
 #[test]
 fn random_sequences_get_the_replies_of_redis_in_resp2() {
-    compare(seeds(0..1500), false, false);
+    compare(seeds(0..1500), PLAIN);
 }
 
 #[test]
 fn random_sequences_get_the_replies_of_redis_in_resp3() {
-    compare(seeds(1_000_000..1_000_750), true, false);
+    compare(seeds(1_000_000..1_000_750), Setting { resp3: true, ..PLAIN });
 }
 
 #[test]
 fn random_commands_on_streams_get_the_replies_of_redis_in_resp2() {
-    compare(seeds(2_000_000..2_001_000), false, true);
+    compare(seeds(2_000_000..2_001_000), Setting { mostly_streams: true, ..PLAIN });
 }
 
 #[test]
 fn random_commands_on_streams_get_the_replies_of_redis_in_resp3() {
-    compare(seeds(3_000_000..3_000_500), true, true);
+    compare(seeds(3_000_000..3_000_500), Setting { resp3: true, mostly_streams: true, ..PLAIN });
+}
+
+const IN_TRANSACTIONS: Setting = Setting { within: Within::Transactions, ..PLAIN };
+
+#[test]
+fn random_transactions_get_the_replies_of_redis_in_resp2() {
+    compare(seeds(4_000_000..4_002_000), IN_TRANSACTIONS);
+}
+
+#[test]
+fn random_transactions_get_the_replies_of_redis_in_resp3() {
+    compare(seeds(5_000_000..5_001_000), Setting { resp3: true, ..IN_TRANSACTIONS });
+}
+
+#[test]
+fn random_transactions_on_streams_get_the_replies_of_redis() {
+    compare(seeds(6_000_000..6_001_000), Setting { mostly_streams: true, ..IN_TRANSACTIONS });
+}
+
+const IN_SCRIPTS: Setting = Setting { within: Within::Scripts, ..PLAIN };
+
+#[test]
+fn random_calls_of_scripts_get_the_replies_of_redis_in_resp2() {
+    compare(seeds(7_000_000..7_001_500), IN_SCRIPTS);
+}
+
+#[test]
+fn random_calls_of_scripts_get_the_replies_of_redis_in_resp3() {
+    compare(seeds(8_000_000..8_000_750), Setting { resp3: true, ..IN_SCRIPTS });
+}
+
+#[test]
+fn random_calls_of_scripts_on_streams_get_the_replies_of_redis() {
+    compare(seeds(9_000_000..9_000_750), Setting { mostly_streams: true, ..IN_SCRIPTS });
 }

@@ -15,9 +15,30 @@ use crate::values::{
 #[derive(Debug, Clone)]
 pub(crate) struct Drawn {
     pub(crate) args: Vec<Vec<u8>>,
+    /// It is called by a script, with this function of `redis`.
+    pub(crate) is_called_as: Option<&'static str>,
+    /// The script asks for the types of RESP3.
+    pub(crate) is_resp3: bool,
 }
 
 impl Drawn {
+    /// A command as it stands here, its words parted by blanks.
+    pub(crate) fn of(words: &str) -> Self {
+        Self::new(words.split(' ').map(|word| word.as_bytes().to_vec()).collect())
+    }
+
+    fn new(args: Vec<Vec<u8>>) -> Self {
+        Self { args, is_called_as: None, is_resp3: false }
+    }
+
+    /// What is sent to a server.
+    pub(crate) fn request(&self) -> Vec<Vec<u8>> {
+        let Some(function) = self.is_called_as else { return self.args.clone() };
+        let types = if self.is_resp3 { "redis.setresp(3) " } else { "" };
+        let script = format!("{types}return redis.{function}(unpack(ARGV))");
+        [&[b"EVAL".to_vec(), script.into_bytes(), b"0".to_vec()], &self.args[..]].concat()
+    }
+
     /// In lower case.
     pub(crate) fn name(&self) -> String {
         String::from_utf8_lossy(&self.args[0]).to_lowercase()
@@ -26,8 +47,8 @@ impl Drawn {
 
 impl fmt::Display for Drawn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for arg in &self.args {
-            write!(f, "{:?} ", String::from_utf8_lossy(arg))?;
+        for arg in self.request() {
+            write!(f, "{:?} ", String::from_utf8_lossy(&arg))?;
         }
         Ok(())
     }
@@ -359,7 +380,7 @@ impl Draw {
         if self.random.random_bool(0.1) {
             args[0].make_ascii_uppercase();
         }
-        Drawn { args }
+        Drawn::new(args)
     }
 
     fn fit_keys(&mut self, words: &[&str], args: &mut [Vec<u8>]) {

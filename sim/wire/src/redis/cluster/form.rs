@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use redis::{Cmd, ErrorKind, FromRedisValue, RedisError, RedisResult, cmd};
+use redis::{Cmd, ErrorKind, FromRedisValue, RedisError, RedisResult, Value, cmd};
 use world::net::TcpStream;
 
 use crate::redis::client::{Client, Options};
@@ -61,6 +61,29 @@ pub async fn form(addresses: &[String], replicas: usize) -> RedisResult<()> {
     .await
 }
 
+/// Waits until every node lists a replica for each range of slots, so that clients that look for replicas find them. A
+/// replica is listed when it has got something of its master's stream: after `repl-ping-replica-period` at the latest.
+///
+/// # Errors
+/// When a node cannot be reached, or that does not come about within a minute.
+pub async fn until_replicas_are_listed(addresses: &[String]) -> RedisResult<()> {
+    let nodes: Vec<Client> =
+        addresses.iter().map(|address| Client::new(address, Options::default())).collect();
+    for _ in 0..POLLS {
+        let mut all = true;
+        for node in &nodes {
+            let ranges: Vec<Vec<Value>> = ask(node, cmd("CLUSTER").arg("SLOTS")).await?;
+            // First slot, last slot, the master, its replicas.
+            all &= ranges.iter().all(|range| range.len() > 3);
+        }
+        if all {
+            return Ok(());
+        }
+        world::time::sleep(POLL).await;
+    }
+    Err(failure("the replicas did not get into step in time"))
+}
+
 /// What a node says of the cluster and of itself.
 struct Seen {
     nodes: String,
@@ -72,17 +95,25 @@ async fn ask<T: FromRedisValue>(node: &Client, command: &Cmd) -> RedisResult<T> 
     command.query_async(&mut node.connection()).await
 }
 
+async fn look(node: &Client) -> RedisResult<Seen> {
+    Ok(Seen {
+        nodes: ask(node, cmd("CLUSTER").arg("NODES")).await?,
+        cluster: ask(node, cmd("CLUSTER").arg("INFO")).await?,
+        replication: ask(node, cmd("INFO").arg("replication")).await?,
+    })
+}
+
 /// Asks all nodes again and again until what each says is right.
 async fn until(nodes: &[Client], is_right: impl Fn(&Seen) -> bool) -> RedisResult<()> {
     for _ in 0..POLLS {
         let mut all = true;
         for node in nodes {
-            let seen = Seen {
-                nodes: ask(node, cmd("CLUSTER").arg("NODES")).await?,
-                cluster: ask(node, cmd("CLUSTER").arg("INFO")).await?,
-                replication: ask(node, cmd("INFO").arg("replication")).await?,
-            };
-            all &= is_right(&seen);
+            match look(node).await {
+                Ok(seen) => all &= is_right(&seen),
+                // A replica that gets all its data answers nothing else meanwhile.
+                Err(error) if error.code() == Some("LOADING") => all = false,
+                Err(error) => return Err(error),
+            }
         }
         if all {
             return Ok(());

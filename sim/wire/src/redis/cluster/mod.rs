@@ -23,7 +23,7 @@ use redis::{
 };
 use world::time::Instant;
 
-pub use self::form::form;
+pub use self::form::{form, until_replicas_are_listed};
 use self::{
     attempts::Shared,
     command::{Merge, Target},

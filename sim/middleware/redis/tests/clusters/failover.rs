@@ -1,0 +1,262 @@
+//! A failover of ours beside a failover of real servers: noticed as fast, over as fast, with as much lost.
+
+use std::{ops::RangeInclusive, time::Duration};
+
+use redis::{FromRedisValue, RedisResult};
+use wire::redis::{Client, Options};
+use world::{
+    engines::EngineKind,
+    sim, task,
+    time::{self, Instant},
+};
+
+use crate::{
+    common,
+    real::{RealCluster, command, until},
+    stage::{Stage, config},
+};
+
+const NODE_TIMEOUT: Duration = Duration::from_secs(1);
+/// Failovers of the real servers; what they take differs by half of the node timeout and more.
+const REAL_RUNS: usize = 10;
+const SIMULATED_RUNS: u64 = 40;
+/// A node looks at the others every 100 ms: times have no finer grain than that.
+const GRAIN: Duration = Duration::from_millis(100);
+const WRITERS: usize = 4;
+
+/// Six nodes, of either kind.
+trait Nodes: Send + Sync + 'static {
+    /// Where each listens: "host:port".
+    fn addresses(&self) -> Vec<String>;
+    /// Ends the process of a node.
+    fn kill(&self, node: usize);
+    fn boot(&self, node: usize);
+}
+
+impl Nodes for RealCluster {
+    fn addresses(&self) -> Vec<String> {
+        self.seeds()
+    }
+
+    fn kill(&self, node: usize) {
+        RealCluster::kill(self, self.port(node));
+    }
+
+    fn boot(&self, node: usize) {
+        RealCluster::boot(self, self.port(node));
+    }
+}
+
+impl Nodes for Stage {
+    fn addresses(&self) -> Vec<String> {
+        (1..=self.hosts.len()).map(|number| format!("redis-{number}:6379")).collect()
+    }
+
+    fn kill(&self, node: usize) {
+        self.hosts[node].kill();
+    }
+
+    fn boot(&self, node: usize) {
+        self.hosts[node].boot();
+    }
+}
+
+/// What one failover was like.
+#[derive(Debug, Clone, Copy)]
+struct Failover {
+    /// From the kill until another master says that the node has failed.
+    to_fail: Duration,
+    /// From the kill until that master says that another one has the slots.
+    to_new_master: Duration,
+    acknowledged: usize,
+    /// Writes that the killed master acknowledged and the new one does not have.
+    lost: usize,
+}
+
+async fn ask<T: FromRedisValue>(address: &str, words: &str) -> RedisResult<T> {
+    let client = Client::new(address, Options::default());
+    command(words).query_async(&mut client.connection()).await
+}
+
+/// A line of `CLUSTER NODES`.
+#[derive(Debug, Clone)]
+struct Line {
+    id: String,
+    flags: Vec<String>,
+    /// The first range, if it has any.
+    slots: Option<String>,
+}
+
+async fn lines(address: &str) -> Vec<Line> {
+    let text: String = ask(address, "CLUSTER NODES").await.expect("a living node");
+    let line = |line: &str| {
+        let words: Vec<&str> = line.split(' ').collect();
+        Line {
+            id: words[0].to_owned(),
+            flags: words[2].split(',').map(str::to_owned).collect(),
+            slots: words.get(8).map(|range| (*range).to_owned()),
+        }
+    };
+    text.lines().map(line).collect()
+}
+
+/// Writes one fresh key after the other to a node until it is gone; which were acknowledged.
+async fn write(address: String, key: String, writer: usize) -> Vec<String> {
+    let client = Client::new(&address, Options::default());
+    let mut acknowledged = Vec::new();
+    for number in 0.. {
+        let name = format!("{{{key}}}:{writer}:{number}");
+        let set: RedisResult<()> =
+            command(&format!("SET {name} x")).query_async(&mut client.connection()).await;
+        match set {
+            Ok(()) => acknowledged.push(name),
+            Err(_) => break,
+        }
+    }
+    acknowledged
+}
+
+/// A key that this node is the master of.
+async fn key_at(address: &str) -> String {
+    for number in 0..1000 {
+        let key = format!("key-{number}");
+        if ask::<()>(address, &format!("SET {key} x")).await.is_ok() {
+            return key;
+        }
+    }
+    panic!("{address} serves nothing");
+}
+
+/// Kills a master under load and boots it again when another has taken over and all are well.
+async fn fail_over(nodes: &dyn Nodes, victim: usize) -> Failover {
+    let addresses = nodes.addresses();
+    let mut masters = Vec::new();
+    for (node, address) in addresses.iter().enumerate() {
+        if lines(address).await.iter().any(|line| {
+            line.flags.iter().any(|flag| flag == "myself") && line.flags.iter().any(|flag| flag == "master")
+        }) {
+            masters.push(node);
+        }
+    }
+    let (victim, witness) = (masters[victim % masters.len()], masters[(victim + 1) % masters.len()]);
+    let id: String = ask(&addresses[victim], "CLUSTER MYID").await.expect("an id");
+    let key = key_at(&addresses[victim]).await;
+    let before = lines(&addresses[witness]).await;
+    let slots = before.iter().find(|line| line.id == id).and_then(|line| line.slots.clone()).expect("slots");
+    let writers: Vec<_> = (0..WRITERS)
+        .map(|writer| task::spawn(write(addresses[victim].clone(), key.clone(), writer)))
+        .collect();
+    time::sleep(Duration::from_millis(500)).await;
+
+    nodes.kill(victim);
+    let killed = Instant::now();
+    let mut to_fail = None;
+    let new_master = loop {
+        let now = lines(&addresses[witness]).await;
+        let failed = now.iter().any(|line| line.id == id && line.flags.iter().any(|flag| flag == "fail"));
+        if failed {
+            to_fail.get_or_insert(killed.elapsed());
+        }
+        if let Some(line) = now.into_iter().find(|line| line.id != id && line.slots.as_ref() == Some(&slots))
+        {
+            break line.id;
+        }
+        assert!(killed.elapsed() < NODE_TIMEOUT * 20, "nobody takes over");
+        time::sleep(Duration::from_millis(5)).await;
+    };
+    let to_new_master = killed.elapsed();
+
+    let mut acknowledged = Vec::new();
+    for writer in writers {
+        acknowledged.extend(writer.await.expect("not aborted"));
+    }
+    let mut lost = 0;
+    for address in
+        addresses.iter().enumerate().filter(|(node, _)| *node != victim).map(|(_, address)| address)
+    {
+        if ask::<String>(address, "CLUSTER MYID").await.expect("an id") == new_master {
+            for names in acknowledged.chunks(1000) {
+                let found: usize =
+                    ask(address, &format!("EXISTS {}", names.join(" "))).await.expect("EXISTS");
+                lost += names.len() - found;
+            }
+        }
+    }
+    nodes.boot(victim);
+    for address in &addresses {
+        until("all are well", || async move {
+            let info = ask::<String>(address, "CLUSTER INFO").await.unwrap_or_default();
+            let role = ask::<String>(address, "INFO replication").await.unwrap_or_default();
+            let is_linked = role.contains("master_link_status:up") || role.contains("connected_slaves:1");
+            info.contains("cluster_state:ok") && is_linked
+        })
+        .await;
+    }
+    Failover {
+        to_fail: to_fail.unwrap_or(to_new_master),
+        to_new_master,
+        acknowledged: acknowledged.len(),
+        lost,
+    }
+}
+
+/// The failovers of six real servers, one after the other.
+fn real() -> Vec<Failover> {
+    let config = sim::Config { engine: EngineKind::Tokio, ..sim::Config::new(1) };
+    let outcome = sim::run(config, || async {
+        let nodes = RealCluster::start(NODE_TIMEOUT).await;
+        let mut failovers = Vec::new();
+        for run in 0..REAL_RUNS {
+            failovers.push(fail_over(&nodes, run).await);
+        }
+        failovers
+    });
+    outcome.result.unwrap_or_else(|error| panic!("{error}: {:?}", outcome.panics))
+}
+
+/// One failover of six simulated servers.
+fn simulated(seed: u64) -> Failover {
+    let outcome = sim::run(sim::Config::new(seed), || async {
+        let config = redis_middleware::Config { cluster_node_timeout: NODE_TIMEOUT, ..config() };
+        let nodes = Stage::new(config).await;
+        let moment = Duration::from_micros(world::rand::u64() % 1_000_000);
+        time::sleep(moment).await;
+        fail_over(&nodes, 0).await
+    });
+    outcome.result.unwrap_or_else(|error| panic!("seed {seed}: {error}: {:?}", outcome.panics))
+}
+
+/// The smallest, the middle and the largest.
+fn spread<T: Ord + Copy>(of: impl Iterator<Item = T>) -> (RangeInclusive<T>, T) {
+    let mut sorted: Vec<T> = of.collect();
+    sorted.sort();
+    (sorted[0]..=sorted[sorted.len() - 1], sorted[sorted.len() / 2])
+}
+
+/// The median of each kind lies within the spread of the other.
+fn assert_alike(what: &str, ours: impl Iterator<Item = Duration>, real: impl Iterator<Item = Duration>) {
+    let (all, middle) = spread(ours);
+    let (all_real, middle_real) = spread(real);
+    eprintln!("{what}: {all:?}, median {middle:?}; real: {all_real:?}, median {middle_real:?}");
+    let about = |all: RangeInclusive<Duration>| all.start().saturating_sub(GRAIN)..=*all.end() + GRAIN;
+    assert!(about(all_real.clone()).contains(&middle), "{what}: {middle:?} is outside of {all_real:?}");
+    assert!(about(all.clone()).contains(&middle_real), "{what}: {middle_real:?} is outside of {all:?}");
+}
+
+#[test]
+fn a_failover_takes_as_long_and_loses_as_much_as_one_of_real_servers() {
+    if !common::has_real_redis() {
+        return;
+    }
+    let real = real();
+    let ours: Vec<Failover> = (0..SIMULATED_RUNS).map(simulated).collect();
+    assert_alike("time to FAIL", ours.iter().map(|run| run.to_fail), real.iter().map(|run| run.to_fail));
+    let new_master = |run: &Failover| run.to_new_master;
+    assert_alike("time to the new master", ours.iter().map(new_master), real.iter().map(new_master));
+    let (all, lost) = spread(ours.iter().map(|run| run.lost));
+    let (all_real, lost_real) = spread(real.iter().map(|run| run.lost));
+    eprintln!("lost: {all:?}, median {lost}; real: {all_real:?}, median {lost_real}");
+    assert!(all_real.contains(&lost), "{lost} lost, real: {all_real:?}");
+    assert!(all.contains(&lost_real), "lost: {all:?}, real: {lost_real}");
+    assert!(ours.iter().chain(&real).all(|run| run.acknowledged > 100), "{ours:?} {real:?}");
+}
