@@ -81,6 +81,7 @@ enum Trouble {
     Paused(Vec<Host>),
     ClockOff(Vec<Host>, Jump),
     Drift(Vec<Host>, i32),
+    SlowDisk(Vec<Host>, u32),
     Links(Vec<Impaired>),
 }
 
@@ -108,6 +109,15 @@ impl Trouble {
                 hosts.iter().for_each(|host| host.jump_clock(back));
             }
             Trouble::Drift(hosts, _) => hosts.iter().for_each(|host| end_drift(*host, others)),
+            Trouble::SlowDisk(hosts, _) => {
+                for host in hosts {
+                    let still = others.iter().find_map(|other| match other {
+                        Trouble::SlowDisk(on, slowness) if on.contains(&host) => Some(*slowness),
+                        _ => None,
+                    });
+                    slow_disk(host, still.unwrap_or(1));
+                }
+            }
             Trouble::Links(impaired) => impaired.into_iter().for_each(Impaired::heal),
         }
     }
@@ -133,6 +143,10 @@ fn end_drift(host: Host, others: &[&Trouble]) {
 
 fn drift(host: Host, ppm: i32) {
     host.set_clock_drift(ppm.saturating_mul(1_000));
+}
+
+fn slow_disk(host: Host, slowness: u32) {
+    host.disk().set_slowness(f64::from(slowness));
 }
 
 /// Strikes. Gives the hosts that a result names, and what is wrong from now on; `None` if it is over already.
@@ -176,6 +190,10 @@ fn strike_hosts(hosts: Vec<Host>, effect: HostEffect) -> Trouble {
         HostEffect::ClockDrift { ppm } => {
             hosts.iter().for_each(|host| drift(*host, ppm));
             Trouble::Drift(hosts, ppm)
+        }
+        HostEffect::SlowDisk { slowness } => {
+            hosts.iter().for_each(|host| slow_disk(*host, slowness));
+            Trouble::SlowDisk(hosts, slowness)
         }
     }
 }

@@ -7,6 +7,7 @@
 //! | how customers arrive | [`drive`] |
 //! | what breaks, and when | [`faults`] |
 //! | what an invariant is | [`check`] |
+//! | how the system came back from faults: RTO and RPO | [`recovery`] |
 //! | the systems that come along, their hosts and their invariants | [`systems`] |
 //! | many seeds, and what they find | [`hunt`] |
 //! | a failure that can be played again | [`capsule`] |
@@ -27,6 +28,7 @@ pub mod cli;
 pub mod drive;
 pub mod faults;
 pub mod hunt;
+pub mod recovery;
 pub mod rehearsal;
 pub mod serve;
 pub mod system;

@@ -18,6 +18,7 @@ use world::time;
 use crate::drive::{self, Crowd};
 use crate::faults::Faults;
 use crate::hunt::Failure;
+use crate::recovery::{self, Evidence};
 use crate::system::{Conclusion, Production, System};
 
 /// How often operators look for what is left to do. What a third party that fails half of the time has failed at once
@@ -169,16 +170,22 @@ fn judge(request: &Request, outcome: Outcome<Result<Shown, String>>) -> Result<P
         Ok(Err(error)) => return Err(broken(error)),
         Err(error) => return Err(broken(error.to_string())),
     };
-    let mut invariants = shown.conclusion.invariants;
+    let Conclusion { mut invariants, tables, noticed, lost } = shown.conclusion;
     invariants.extend(always(&outcome.coverage, &outcome.broken));
     invariants.push(no_panic(&outcome.panics, outcome.polls));
     let latencies = shown.history.latencies();
-    let service_levels = service_levels(&request.scenario.limits, &latencies);
+    let limits = &request.scenario.limits;
+    let service_levels = service_levels(limits, &latencies);
+    let faults = shown.faults.records();
+    let recovery = shown.history.with_operations(|operations| {
+        let evidence = Evidence { operations, faults: &faults, noticed: &noticed, lost: &lost };
+        recovery::measure(&evidence, limits)
+    });
     let verdict = if shown.arrived == 0 {
         Verdict::Invalid
     } else if invariants.iter().any(|invariant| !invariant.held) {
         Verdict::Violated
-    } else if service_levels.iter().any(|level| !level.met) {
+    } else if service_levels.iter().any(|level| !level.met) || !recovery.iter().all(recovery::is_met) {
         Verdict::Slow
     } else {
         Verdict::Held
@@ -197,14 +204,14 @@ fn judge(request: &Request, outcome: Outcome<Result<Shown, String>>) -> Result<P
         messages: outcome.messages,
         operations: shown.history.stats(),
         invariants,
-        faults: shown.faults.records(),
-        recovery: Vec::new(),
+        faults,
+        recovery,
         service_levels,
         coverage: coverage(&outcome.coverage),
     };
     Ok(Played {
         result,
-        tables: shown.conclusion.tables,
+        tables,
         latencies,
         history: shown.history,
         checkpoints: outcome.checkpoints,
@@ -234,7 +241,15 @@ pub fn failures(scenario: &Scenario, result: &RunResult) -> Vec<Failure> {
     let missed = result.service_levels.iter().filter(|level| !level.met).map(|level| {
         failure(&level.name, format!("{} µs observed, {} µs allowed", level.observed_us, level.limit_us))
     });
-    violated.chain(missed).collect()
+    let late = result.recovery.iter().filter(|recovery| !recovery::is_met(recovery)).map(|recovery| {
+        let rto = recovery.rto_s.map_or_else(|| "never".to_owned(), |rto| format!("after {rto:.3} s"));
+        let what = format!(
+            "fault {}: back {rto}, {} acknowledged writes lost, the oldest of them {:.3} s old",
+            recovery.fault, recovery.lost_acknowledged, recovery.rpo_s
+        );
+        failure("recovery", what)
+    });
+    violated.chain(missed).chain(late).collect()
 }
 
 /// Did exactly that happen which a teaching scenario is made to show?

@@ -57,10 +57,24 @@ pub trait Production: Send + Sync {
 }
 
 /// What a run showed about the system.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Conclusion {
     /// The invariants, in the order in which people should read them.
     pub invariants: Vec<InvariantResult>,
     /// The system's own summary.
     pub tables: Vec<Table>,
+    /// When the system noticed by itself that something was wrong, since the start of the simulation: a node held for
+    /// failed, a breaker that opened, a health check that failed. Empty if nothing in it watches.
+    pub noticed: Vec<Duration>,
+    /// What was acknowledged to customers and is not there any more, each once.
+    pub lost: Vec<LostWrite>,
+}
+
+/// An acknowledged write that the system does not have any more. Both times are since the start of the simulation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LostWrite {
+    /// When the customer was told that it had happened.
+    pub acknowledged: Duration,
+    /// When it was gone, not earlier than acknowledged.
+    pub lost: Duration,
 }

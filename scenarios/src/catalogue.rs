@@ -43,9 +43,24 @@ pub const ENTRIES: &[Entry] = &[
         text: include_str!("../ticketing/redis-failover.toml"),
     },
     Entry {
+        name: "ticketing/redis-slow",
+        file: "scenarios/ticketing/redis-slow.toml",
+        text: include_str!("../ticketing/redis-slow.toml"),
+    },
+    Entry {
         name: "ticketing/redis-split-brain",
         file: "scenarios/ticketing/redis-split-brain.toml",
         text: include_str!("../ticketing/redis-split-brain.toml"),
+    },
+    Entry {
+        name: "ticketing/redis-split-brain-unguarded",
+        file: "scenarios/ticketing/redis-split-brain-unguarded.toml",
+        text: include_str!("../ticketing/redis-split-brain-unguarded.toml"),
+    },
+    Entry {
+        name: "ticketing/redis-total-loss",
+        file: "scenarios/ticketing/redis-total-loss.toml",
+        text: include_str!("../ticketing/redis-total-loss.toml"),
     },
     Entry {
         name: "ticketing/swarm",

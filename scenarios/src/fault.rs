@@ -59,9 +59,16 @@ pub enum HostEffect {
         /// Parts per million, fast if positive; not zero, at most [`HostEffect::DRIFT_MAX_PPM`] either way.
         ppm: i32,
     },
+    /// Its disk takes longer for everything; when healed it is as fast as before.
+    SlowDisk {
+        /// So many times as long, from 2 to [`HostEffect::SLOWNESS_MAX`].
+        slowness: u32,
+    },
 }
 
 impl HostEffect {
+    /// The slowest disk: a write takes minutes instead of less than a millisecond.
+    pub const SLOWNESS_MAX: u32 = 1_000_000;
     /// The fastest drift, either way: half or one and a half times true speed.
     pub const DRIFT_MAX_PPM: i32 = 500_000;
 }
@@ -150,7 +157,7 @@ impl Fault {
     }
 
     /// A host that two faults would strike at the same time in ways that exclude each other: a host that is down
-    /// cannot be paused, and a clock runs at one speed only. Everything else adds up.
+    /// cannot be paused, and a clock or a disk runs at one speed only. Everything else adds up.
     pub(crate) fn excludes<'a>(&'a self, other: &Fault, load: Duration) -> Option<&'a str> {
         if self.at >= other.until(load) || other.at >= self.until(load) {
             return None;
@@ -163,8 +170,9 @@ impl Fault {
         let exclusive = match (effect, other) {
             (HostEffect::ClockJump { .. }, _) | (_, HostEffect::ClockJump { .. }) => false,
             (HostEffect::ClockDrift { .. }, other) => matches!(other, HostEffect::ClockDrift { .. }),
+            (HostEffect::SlowDisk { .. }, other) => matches!(other, HostEffect::SlowDisk { .. }),
             (HostEffect::Kill | HostEffect::Crash | HostEffect::Pause, other) => {
-                !matches!(other, HostEffect::ClockDrift { .. })
+                matches!(other, HostEffect::Kill | HostEffect::Crash | HostEffect::Pause)
             }
         };
         on.iter().find(|host| exclusive && others.contains(host)).map(String::as_str)
@@ -181,6 +189,7 @@ impl Strike {
                 HostEffect::Pause => FaultKind::Pause,
                 HostEffect::ClockJump { .. } => FaultKind::ClockJump,
                 HostEffect::ClockDrift { .. } => FaultKind::ClockDrift,
+                HostEffect::SlowDisk { .. } => FaultKind::SlowDisk,
             },
             Strike::Links { effect, .. } => match effect {
                 LinkEffect::Partition => FaultKind::Partition,
@@ -217,6 +226,8 @@ pub enum FaultKind {
     Pause,
     /// [`LinkEffect::ResetConnections`].
     ResetConnections,
+    /// [`HostEffect::SlowDisk`].
+    SlowDisk,
     /// [`LinkEffect::Slow`].
     SlowLink,
 }
@@ -234,6 +245,7 @@ impl FaultKind {
         FaultKind::Partition,
         FaultKind::Pause,
         FaultKind::ResetConnections,
+        FaultKind::SlowDisk,
         FaultKind::SlowLink,
     ];
 
@@ -250,6 +262,7 @@ impl FaultKind {
             FaultKind::Partition => "partition",
             FaultKind::Pause => "pause",
             FaultKind::ResetConnections => "reset-connections",
+            FaultKind::SlowDisk => "slow-disk",
             FaultKind::SlowLink => "slow-link",
         }
     }
@@ -261,7 +274,8 @@ impl FaultKind {
             | FaultKind::ClockJump
             | FaultKind::Crash
             | FaultKind::Kill
-            | FaultKind::Pause => false,
+            | FaultKind::Pause
+            | FaultKind::SlowDisk => false,
             FaultKind::Hold
             | FaultKind::LossyLink
             | FaultKind::NarrowLink
@@ -318,10 +332,11 @@ mod tests {
     }
 
     #[test]
-    fn a_host_has_one_fate_and_one_clock_rate_at_a_time_and_any_number_of_jumps() {
+    fn a_host_has_one_fate_and_one_speed_at_a_time_and_any_number_of_jumps() {
         let jump = HostEffect::ClockJump { by: Jump::Back(seconds(1)) };
         let (kill, crash, pause, drift) =
             (HostEffect::Kill, HostEffect::Crash, HostEffect::Pause, HostEffect::ClockDrift { ppm: 5 });
+        let disk = HostEffect::SlowDisk { slowness: 5 };
         for (one, other, exclusive) in [
             (kill, kill, true),
             (kill, crash, true),
@@ -329,6 +344,9 @@ mod tests {
             (pause, pause, true),
             (drift, drift, true),
             (drift, kill, false),
+            (disk, disk, true),
+            (disk, crash, false),
+            (disk, drift, false),
             (jump, jump, false),
             (jump, drift, false),
             (jump, pause, false),

@@ -73,6 +73,7 @@ fn strike(kind: FaultKind, host: &str, below: &mut impl FnMut(u64) -> u64) -> St
             let (slow, ppm) = (below(2) == 0, 100 + below(9_901) as i32);
             on_host(HostEffect::ClockDrift { ppm: if slow { -ppm } else { ppm } })
         }
+        FaultKind::SlowDisk => on_host(HostEffect::SlowDisk { slowness: 2 << below(10) }),
         FaultKind::Partition => {
             let direction = if below(4) == 0 { Direction::OneWay } else { both };
             on_links(LinkEffect::Partition, direction)

@@ -224,6 +224,10 @@ fn conclude(systems: &[&dyn System], plan: &Hunt, hunted: &Hunted) -> Exit {
             None => format!("  canary       {canary} is NOT found: this hunt proves nothing\n"),
         };
     }
+    for (scenario, (shown, of)) in &hunted.taught {
+        let name = &plan.targets[*scenario].given;
+        text += &format!("  teaching     {name} fails as it says on {shown} of {of} seeds\n");
+    }
     text += &format!("  reached      {} places; {}\n", hunted.reached, never_reached(&hunted.never_reached));
     let groups = hunted.findings.groups();
     for (number, group) in groups.iter().take(SHOWN_GROUPS).enumerate() {
@@ -249,6 +253,9 @@ fn judge(hunted: &Hunted) -> (Exit, String) {
     }
     if hunted.canaries.iter().any(|(_, seed)| seed.is_none()) {
         return (Exit::Invalid, "invalid: a planted mistake was not found, so nothing is proved".to_owned());
+    }
+    if hunted.taught.values().any(|(shown, _)| *shown == 0) {
+        return (Exit::Invalid, "invalid: a scenario that is made to fail did not".to_owned());
     }
     (Exit::Held, "held: nothing found".to_owned())
 }

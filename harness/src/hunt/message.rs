@@ -42,8 +42,10 @@ pub(crate) struct Answer {
     pub(crate) simulated_s: f64,
     /// Times that a task was polled.
     pub(crate) polls: u64,
-    /// Empty when all was as it should be.
+    /// Empty when all was as it should be, and for a scenario that is made to fail.
     pub(crate) failures: Vec<Failure>,
+    /// Did a scenario that is made to fail do so, as it says?
+    pub(crate) is_as_expected: Option<bool>,
     /// The marks that the run came by.
     pub(crate) reached: Vec<String>,
     /// The marks that it did not come by.

@@ -12,6 +12,7 @@ mod message;
 mod player;
 mod worker;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -66,6 +67,8 @@ pub struct Hunted {
     pub findings: Findings,
     /// For each scenario with a canary, the seed that found it; `None`: no seed did, so the hunt proves nothing.
     pub canaries: Vec<(String, Option<u64>)>,
+    /// For each scenario that is made to fail, by its place: on how many seeds it did as it says, and of how many.
+    pub taught: BTreeMap<usize, (u64, u64)>,
     /// Marks that no seed came by.
     pub never_reached: Vec<String>,
     /// Marks that some seed came by.
@@ -86,8 +89,8 @@ struct State {
     /// The next seed to hand out, and the next scenario for it.
     next: (u64, usize),
     hunted: Hunted,
-    reached: std::collections::BTreeSet<String>,
-    missed: std::collections::BTreeSet<String>,
+    reached: BTreeSet<String>,
+    missed: BTreeSet<String>,
     /// Polls of a run of each scenario: what the priorities of PCT are spread over.
     polls: Vec<u64>,
     /// There is no worker to be had.
@@ -238,6 +241,11 @@ impl Shared<'_> {
         state.hunted.played += 1;
         state.hunted.simulated += Duration::try_from_secs_f64(answer.simulated_s).unwrap_or_default();
         state.hunted.wall = self.started.elapsed();
+        if let Some(is_as_expected) = answer.is_as_expected {
+            let (shown, of) = state.hunted.taught.entry(task.scenario).or_default();
+            *shown += u64::from(is_as_expected);
+            *of += 1;
+        }
         if !answer.failures.is_empty() {
             state.hunted.findings.add(task, &answer.failures);
         }

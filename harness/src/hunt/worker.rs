@@ -51,7 +51,14 @@ fn play(system: &dyn System, scenario: &Scenario, task: &Task) -> Answer {
             Answer {
                 simulated_s: played.result.simulated_s,
                 polls: played.polls,
-                failures: rehearsal::failures(scenario, &played.result),
+                failures: match &scenario.expect {
+                    Some(_) => Vec::new(),
+                    None => rehearsal::failures(scenario, &played.result),
+                },
+                is_as_expected: scenario
+                    .expect
+                    .as_ref()
+                    .map(|expect| rehearsal::is_as_expected(expect, &played.result)),
                 reached: names(reached),
                 missed: names(missed),
             }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use record::result::RunResult;
+use record::result::{RunResult, Verdict};
 
 /// Runs `rehearse` in a folder of its own.
 fn rehearse(folder: &Path, words: &[&str]) -> Output {
@@ -92,6 +92,24 @@ fn a_mutant_violates_and_the_replay_line_says_so() {
     let words: Vec<&str> = replay.split(' ').skip(1).collect();
     let again = rehearse(folder.path(), &words);
     assert_eq!((code(&again), stdout(&again).contains("violated")), (100, true), "{replay}");
+}
+
+/// A teaching scenario succeeds by failing as it says; held, it no longer teaches anything.
+#[test]
+fn a_teaching_scenario_is_to_fail() {
+    let folder = temporary();
+    let words = ["run", "ticketing/redis-split-brain-unguarded", "--size", "hunt", "--seed", "1"];
+    let output = rehearse(folder.path(), &[&words[..], &["--format", "json"]].concat());
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    let said = "the scenario expects the verdict violated (zero-oversell), and so it is";
+    assert!(stderr(&output).contains(said), "{}", stderr(&output));
+    let result = RunResult::from_json(&stdout(&output)).expect("of schema 1");
+    assert_eq!(result.verdict, Verdict::Violated);
+    let recovery = result.recovery.first().expect("of the split");
+    assert!(recovery.lost_acknowledged > 0 && recovery.rpo_s > 0.0, "{recovery:?}");
+    let guarded = rehearse(folder.path(), &[&words[..], &["--set", "redis.replicas_to_wait=1"]].concat());
+    assert_eq!(code(&guarded), 101, "{}", stderr(&guarded));
+    assert!(stderr(&guarded).contains("but it is not"), "{}", stderr(&guarded));
 }
 
 #[test]

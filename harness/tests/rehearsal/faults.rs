@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use world::net::{TcpListener, TcpStream, UdpSocket};
 use world::sim::{self, Config};
 use world::time::{self, sleep, timeout};
-use world::{host, task};
+use world::{disk, host, task};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -190,6 +190,28 @@ fn clocks_drift_and_are_set_right_but_for_the_jumps_that_last() {
     let jump = on_server(HostEffect::ClockJump { by: Jump::Back(SECOND) });
     let jump = Fault { at: SECOND / 2, for_: None, strike: jump };
     assert_eq!(clocks(vec![drift, jump]), [(-1000, 0), (-990, 10), (-1000, 20)]);
+}
+
+#[test]
+fn a_slow_disk_takes_its_time_until_it_heals() {
+    let (took, records) = play(vec![fault(on_server(HostEffect::SlowDisk { slowness: 100 }))], || async {
+        let server = host::find("server").expect("staged");
+        let mut took = Vec::new();
+        for second in [1, 3, 5] {
+            at(SECOND * second).await;
+            let synced = server.spawn(async {
+                let file = disk::File::create("/file").await.expect("there is room");
+                file.write_all_at(b"x", 0).await.expect("there is room");
+                let began = sim::elapsed();
+                file.sync_all().await.expect("synced");
+                sim::elapsed() - began
+            });
+            took.push(synced.await.expect("the server is up"));
+        }
+        took
+    });
+    assert!(took[1] > 20 * took[0] && took[1] > 20 * took[2], "{took:?}");
+    assert_eq!(records[0].kind, "slow-disk");
 }
 
 #[test]

@@ -6,4 +6,5 @@
 mod cli;
 mod faults;
 mod marks;
+mod recovery;
 mod serve;

@@ -81,7 +81,7 @@ impl Production for Staged {
     }
 
     fn conclude(&mut self) -> Conclusion {
-        Conclusion { invariants: Vec::new(), tables: Vec::new() }
+        Conclusion::default()
     }
 }
 

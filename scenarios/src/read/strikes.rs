@@ -41,6 +41,7 @@ fn strength(kind: FaultKind) -> Option<(&'static str, &'static str)> {
         FaultKind::ClockJump => Some(("by", "\"5s\", or \"-5s\" for a jump into the past")),
         FaultKind::LossyLink => Some(("loss", "0.05, the share of packets that get lost")),
         FaultKind::NarrowLink => Some(("bandwidth", "\"1Mbit/s\"")),
+        FaultKind::SlowDisk => Some(("slowness", "100, how many times as long everything takes")),
         FaultKind::SlowLink => Some(("latency", "\"200ms\", added each way")),
         FaultKind::Crash
         | FaultKind::Hold
@@ -95,9 +96,15 @@ fn host_effect(
     let entry = strength_entry(findings, section, kind)?;
     let read = match kind {
         FaultKind::ClockJump => jump_value(entry.value).map(|by| HostEffect::ClockJump { by }),
+        FaultKind::SlowDisk => slow_disk(entry.value),
         _ => drift(entry.value),
     };
     findings.keep(&entry.span, read)
+}
+
+fn slow_disk(value: &toml::de::DeValue<'_>) -> Result<HostEffect, Problem> {
+    let slowness = integer(value, 2, i64::from(HostEffect::SLOWNESS_MAX))?;
+    Ok(HostEffect::SlowDisk { slowness: u32::try_from(slowness).unwrap_or(HostEffect::SLOWNESS_MAX) })
 }
 
 fn drift(value: &toml::de::DeValue<'_>) -> Result<HostEffect, Problem> {

@@ -214,11 +214,11 @@ fn values_of_a_wrong_type_or_out_of_range_are_refused() {
             "kind = \"crash\"",
             "kind = \"crahs\"",
             "unknown kind of fault \"crahs\"; expected \"clock-drift\", \"clock-jump\", \"crash\", \"hold\", \
-             \"kill\", \"lossy-link\", \"narrow-link\", \"partition\", \"pause\", \"reset-connections\" or \
-             \"slow-link\"; did you mean \"crash\"?",
+             \"kill\", \"lossy-link\", \"narrow-link\", \"partition\", \"pause\", \"reset-connections\", \
+             \"slow-disk\" or \"slow-link\"; did you mean \"crash\"?",
         ),
         ("\"clock-jump\"]", "\"clock-jmp\"]", "did you mean \"clock-jump\"?"),
-        ("\"clock-jump\"]", "\"slow-disk\"]", "unknown kind of fault \"slow-disk\""),
+        ("\"clock-jump\"]", "\"slow-cpu\"]", "unknown kind of fault \"slow-cpu\""),
         (
             "faults = [\"crash\", \"pause\", \"partition\", \"slow-link\", \"clock-jump\"]",
             "faults = []",
@@ -327,6 +327,8 @@ fn faults_have_the_keys_of_their_kind_and_strengths_with_units() {
         ("by = \"-5s\"", "by = \"--5s\"", "a duration cannot be negative"),
         ("ppm = -200", "ppm = 0", "a clock that drifts by nothing; expected parts per million, such as 200"),
         ("ppm = -200", "ppm = 500001", "is out of range; expected a whole number from -500000 to 500000"),
+        ("slowness = 100\n", "", "the key \"slowness\" is missing in a fault of kind \"slow-disk\""),
+        ("slowness = 100", "slowness = 1", "is out of range; expected a whole number from 2 to 1000000"),
         ("ppm = -200", "ppm = 0.5", "the number 0.5 is no whole number"),
     ] {
         let message = refusal(from, to);

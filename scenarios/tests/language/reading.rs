@@ -87,6 +87,7 @@ fn all_faults() {
         (66, None, between(&[side(&["redis-1"]), Side::Rest], both, LinkEffect::ResetConnections)),
         (67, Some(7_000), hosts(&["inventory-2"], HostEffect::ClockJump { by: Jump::Back(seconds(5)) })),
         (68, None, hosts(&["inventory-2"], HostEffect::ClockDrift { ppm: -200 })),
+        (69, Some(4_000), hosts(&["redis-1"], HostEffect::SlowDisk { slowness: 100 })),
     ];
     let faults = support::parse(FULL).unwrap().faults;
     for (fault, (at, for_ms, strike)) in faults.iter().zip(&expected) {

@@ -6,11 +6,13 @@
 //! | Redis, alone or as a cluster | `redis` |
 //! | the promises | [`invariants`] |
 //! | what the promises look at | `facts`, `monitor` |
+//! | which acknowledged writes are missing | `losses` |
 //! | the settings | `settings` |
 //! | who got tickets | `summary` |
 
 mod facts;
 mod invariants;
+mod losses;
 mod monitor;
 mod redis;
 mod settings;
@@ -178,7 +180,8 @@ impl Production for Sale {
         let staged = self.staged();
         let invariants = self.monitor.conclude(&staged.history);
         let tables = self.monitor.with_facts(|facts| summary::tables(&self.config, facts, &staged.buyers));
-        Conclusion { invariants, tables }
+        let lost = staged.history.with_operations(|operations| self.monitor.lost(operations));
+        Conclusion { invariants, tables, noticed: self.monitor.noticed(), lost }
     }
 }
 

@@ -27,7 +27,9 @@ use super::invariants::money::{Money, Movement};
 use super::invariants::no_double_seat::NoDoubleSeat;
 use super::invariants::one_outcome::OneOutcome;
 use super::invariants::zero_oversell::ZeroOversell;
+use super::losses::Losses;
 use super::redis;
+use crate::system::LostWrite;
 
 /// All invariants and the facts that they look at; clones are the same monitor.
 #[derive(Clone)]
@@ -58,6 +60,9 @@ struct State {
     /// The keys that the facts follow and that are there, by part.
     keys: Vec<BTreeSet<Vec<u8>>>,
     facts: Facts,
+    losses: Losses,
+    /// When a node came to hold another one for failed.
+    noticed: Vec<Duration>,
     zero_oversell: ZeroOversell,
     no_double_seat: NoDoubleSeat,
     conservation: Conservation,
@@ -122,8 +127,17 @@ impl State {
     /// Another data set counts from now on for a part of the slots.
     fn rebase(&mut self, part: usize, keyspace: &Keyspace) {
         let at = now();
-        let State { masters, facts, keys, zero_oversell, no_double_seat, conservation, one_outcome, .. } =
-            self;
+        let State {
+            masters,
+            facts,
+            losses,
+            keys,
+            zero_oversell,
+            no_double_seat,
+            conservation,
+            one_outcome,
+            ..
+        } = self;
         let sold: Vec<_> =
             facts.tickets.values().filter(|ticket| ticket.state == TicketState::Valid).cloned().collect();
         let mut changes = Vec::new();
@@ -142,6 +156,7 @@ impl State {
                 changes.extend(facts.apply(key, stored(value)));
             }
         }
+        losses.rebase(facts, &changes, at);
         // A ticket that a buyer has seen is in his hands, whatever the store says now.
         for ticket in sold {
             let order = ticket.order.to_string();
@@ -172,6 +187,8 @@ impl Monitor {
             leaders: (0..parts).map(|_| Leader { number: 1, epoch: 0, booted: false }).collect(),
             keys: vec![BTreeSet::new(); parts],
             facts: Facts::default(),
+            losses: Losses::default(),
+            noticed: Vec::new(),
             zero_oversell: ZeroOversell::new(capacities.clone()),
             no_double_seat: NoDoubleSeat::new(),
             conservation: Conservation::new(capacities),
@@ -210,6 +227,11 @@ impl Monitor {
         // Otherwise a master that does not know that it has been replaced.
     }
 
+    /// A node has come to hold another one for failed.
+    pub(super) fn on_alarm(&self) {
+        self.lock().noticed.push(now());
+    }
+
     /// Money moved at the bank.
     pub(super) fn on_movement(&self, payment: &str, movement: Movement) {
         let at = now();
@@ -245,6 +267,17 @@ impl Monitor {
     /// Payments waiting for an operator.
     pub(super) fn dead_letters(&self) -> usize {
         self.lock().facts.dead_letters()
+    }
+
+    /// When Redis noticed that a node of it had failed.
+    pub(super) fn noticed(&self) -> Vec<Duration> {
+        self.lock().noticed.clone()
+    }
+
+    /// The acknowledged writes that are missing.
+    pub(super) fn lost(&self, operations: &[Operation]) -> Vec<LostWrite> {
+        let state = self.lock();
+        state.losses.of(&state.facts, operations)
     }
 
     /// Looks at the facts.

@@ -17,11 +17,12 @@ use world::net::{TcpListener, TcpStream};
 
 use crate::{
     cluster::{self, Action, Cluster, Facts, LinkId, MasterLink, SlotSet, key_slot},
-    commands::Database,
+    commands::{Database, Publication},
     config::Config,
     keyspace::Keyspace,
+    pause::Purpose,
     replication::{LinkState, MasterAddress, Replication},
-    server::{Server, now_ms},
+    server::{Server, now_ms, now_us},
     session::State,
 };
 
@@ -118,23 +119,40 @@ impl State {
     fn act(&mut self, action: Action) {
         match action {
             Action::ReplicateFrom { ip, port, .. } => {
-                self.replication.follow(MasterAddress { host: ip, port }, now_ms());
+                self.follow(MasterAddress { host: ip, port });
             }
             Action::BecomeMaster => {
                 let db = &mut self.db;
                 self.replication.lead(now_ms(), || db.draw_u64());
             }
             Action::Demoted { .. } => world::reachable!("redis.cluster.demoted-with-data"),
-            Action::PauseWrites { .. } | Action::ResumeWrites => {}
+            Action::PauseWrites { until_ms } => self.pause_writes(until_ms),
+            Action::ResumeWrites => self.pauses.end(Purpose::Failover),
             Action::DropKeysOfSlots(slots) => self.drop_keys(Some(&slots)),
             Action::FlushData => self.drop_keys(None),
-            Action::DropChannelsOfSlots(_) | Action::Publish { .. } => {}
+            Action::DropChannelsOfSlots(slots) => self.db.drop_channels(&slots),
+            Action::Publish { shard, channel, message } => {
+                self.db.now_us = now_us();
+                self.db.publish(shard, &channel, &message);
+            }
+            Action::HeldForFailed { .. } => {
+                if let Some(alarm) = &self.alarm {
+                    alarm();
+                }
+            }
             Action::Connect { .. } | Action::Send { .. } | Action::Close { .. } | Action::Persist { .. } => {
                 if let Some(bus) = &self.bus {
                     // The bus ends with the server only.
                     let _ = bus.send(action);
                 }
             }
+        }
+    }
+
+    /// Passes on what the unit published to the other nodes.
+    pub(crate) fn publish_to_cluster(&mut self) {
+        for Publication { shard, channel, message } in std::mem::take(&mut self.db.to_cluster) {
+            self.drive(|cluster, now_ms, facts| cluster.publish(now_ms, facts, shard, &channel, &message));
         }
     }
 
@@ -147,6 +165,7 @@ impl State {
             self.db.keyspace.remove(&key);
         }
         self.observe();
+        self.serve_waiting();
     }
 }
 

@@ -1,9 +1,14 @@
 //! The parameters of `redis.conf` that this server has, with the names, units and defaults of Redis 7.0.
 
+mod output_limits;
+
 use std::{fmt::Write as _, time::Duration};
+
+pub use self::output_limits::{OutputLimit, OutputLimits};
 
 use crate::{
     commands::glob,
+    eviction::EvictionPolicy,
     number::{natural, parse_i64},
     persistence::{self, FsyncPolicy, SavePoint},
 };
@@ -61,6 +66,18 @@ pub struct Config {
     pub cluster_replica_no_failover: bool,
     /// Are reads answered while the cluster is down?
     pub cluster_allow_reads_when_down: bool,
+    /// Bytes that the data may take; 0: as many as it wants.
+    pub maxmemory: u64,
+    /// Which keys go when it takes more.
+    pub maxmemory_policy: EvictionPolicy,
+    /// Keys that are looked at to find one that goes.
+    pub maxmemory_samples: u64,
+    /// How hard it is for a key to count as used more often.
+    pub lfu_log_factor: u64,
+    /// Minutes without a use after which a key counts as used once less often; 0: never.
+    pub lfu_decay_time: u64,
+    /// How much may wait to be read by a client before it is closed.
+    pub client_output_buffer_limit: OutputLimits,
 }
 
 impl Default for Config {
@@ -92,6 +109,12 @@ impl Default for Config {
             cluster_require_full_coverage: true,
             cluster_replica_no_failover: false,
             cluster_allow_reads_when_down: false,
+            maxmemory: 0,
+            maxmemory_policy: EvictionPolicy::default(),
+            maxmemory_samples: 5,
+            lfu_log_factor: 10,
+            lfu_decay_time: 1,
+            client_output_buffer_limit: OutputLimits::default(),
         }
     }
 }
@@ -213,6 +236,17 @@ macro_rules! choices {
 }
 
 choices!(FsyncPolicy { EverySecond = "everysec", Always = "always", No = "no" });
+choices!(EvictionPolicy {
+    VolatileLru = "volatile-lru",
+    VolatileLfu = "volatile-lfu",
+    VolatileRandom = "volatile-random",
+    VolatileTtl = "volatile-ttl",
+    AllKeysLru = "allkeys-lru",
+    AllKeysLfu = "allkeys-lfu",
+    AllKeysRandom = "allkeys-random",
+    NoEviction = "noeviction",
+});
+
 /// A duration that is given in whole milliseconds or seconds.
 fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
@@ -235,6 +269,18 @@ macro_rules! entry {
             print: |config| config.$field.print(),
             set: |config, text| {
                 config.$field = Parameter::parse(text)?;
+                Ok(())
+            },
+        }
+    };
+    ($name:literal, $field:ident in bytes) => {
+        Entry {
+            name: $name,
+            mutable: true,
+            print: |config| config.$field.print(),
+            set: |config, text| {
+                config.$field =
+                    Parameter::parse(text).map_err(|_| "argument must be a memory value".to_owned())?;
                 Ok(())
             },
         }
@@ -273,6 +319,13 @@ static TABLE: &[Entry] = &[
     entry!("appendonly", appendonly, false),
     entry!("auto-aof-rewrite-min-size", auto_aof_rewrite_min_size, true),
     entry!("auto-aof-rewrite-percentage", auto_aof_rewrite_percentage, true),
+    Entry {
+        name: "client-output-buffer-limit",
+        mutable: true,
+        print: |config| config.client_output_buffer_limit.to_string(),
+        set: |config, text| config.client_output_buffer_limit.update(text),
+    },
+    entry!("cluster-allow-pubsubshard-when-down" always "yes"),
     entry!("cluster-allow-reads-when-down", cluster_allow_reads_when_down, true),
     entry!("cluster-allow-replica-migration", cluster_allow_replica_migration, true),
     entry!("cluster-announce-ip", cluster_announce_ip, true),
@@ -284,18 +337,25 @@ static TABLE: &[Entry] = &[
     entry!("cluster-require-full-coverage", cluster_require_full_coverage, true),
     entry!("databases" always "1"),
     entry!("dir", dir, false),
+    entry!("lazyfree-lazy-eviction" always "no"),
+    entry!("lfu-decay-time", lfu_decay_time, true),
+    entry!("lfu-log-factor", lfu_log_factor, true),
     entry!("lua-time-limit" always "5000"),
-    entry!("maxmemory" always "0"),
-    entry!("maxmemory-policy" always "noeviction"),
+    entry!("maxmemory", maxmemory in bytes),
+    entry!("maxmemory-policy", maxmemory_policy, true),
+    entry!("maxmemory-samples", maxmemory_samples, true),
     entry!("min-replicas-max-lag", min_replicas_max_lag, true),
     entry!("min-replicas-to-write", min_replicas_to_write, true),
+    entry!("notify-keyspace-events" always ""),
     entry!("proto-max-bulk-len" always "536870912"),
     entry!("repl-backlog-size", repl_backlog_size, true),
     entry!("repl-diskless-sync-delay", repl_diskless_sync_delay in seconds),
     entry!("repl-ping-replica-period", repl_ping_replica_period in seconds),
     entry!("repl-timeout", repl_timeout in seconds),
+    entry!("replica-ignore-maxmemory" always "yes"),
     entry!("replica-read-only", replica_read_only, true),
     entry!("replica-serve-stale-data", replica_serve_stale_data, true),
+    entry!("requirepass" always ""),
     entry!("save", save, false),
     entry!("stop-writes-on-bgsave-error", stop_writes_on_bgsave_error, true),
     entry!("timeout" always "0"),
@@ -352,6 +412,16 @@ impl Config {
     /// When there is no such parameter, or the value is wrong; nothing is changed then.
     pub fn set(&mut self, name: &str, value: &str) -> Result<(), SetError> {
         (find(name).ok_or(SetError::Unknown)?.set)(self, value).map_err(SetError::Invalid)
+    }
+
+    /// The text of a parameter that there is.
+    pub(crate) fn text_of(&self, name: &str) -> String {
+        find(name).map(|entry| (entry.print)(self)).unwrap_or_default()
+    }
+
+    /// Can a parameter of a running server be set?
+    pub(crate) fn check_change(&self, name: &str) -> Result<(), SetError> {
+        if find(name).ok_or(SetError::Unknown)?.mutable { Ok(()) } else { Err(SetError::Immutable) }
     }
 
     /// Sets a parameter of a running server.

@@ -28,6 +28,8 @@ pub(crate) const INVALID_CURSOR: ReplyError = fixed("ERR invalid cursor");
 pub(crate) const STRING_TOO_LONG: ReplyError =
     fixed("ERR string exceeds maximum allowed size (proto-max-bulk-len)");
 
+pub(crate) const OUT_OF_MEMORY: ReplyError = fixed("OOM command not allowed when used memory > 'maxmemory'.");
+
 pub(crate) const UNKNOWN_FROM_SCRIPT: ReplyError = fixed("ERR Unknown Redis command called from script");
 pub(crate) const WRONG_ARITY_FROM_SCRIPT: ReplyError =
     fixed("ERR Wrong number of args calling Redis command from script");

@@ -1,15 +1,27 @@
 //! The keys and their values, when they expire, who watches them, and what changed.
+//!
+//! - `ready`: keys that somebody waits for.
+//! - `candidates`: keys that may go for want of memory.
+
+mod candidates;
+mod ready;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
 };
 
 use indexmap::{IndexMap, IndexSet};
 use rustc_hash::FxBuildHasher;
 
+pub(crate) use self::ready::Awaited;
+
 use crate::{
     error::{ReplyError, WRONG_TYPE},
+    memory::{Clock, EXPIRY, Usage, weigh},
     sorted_set::SortedSet,
     stream::Stream,
 };
@@ -134,6 +146,9 @@ pub(crate) enum Expiry {
 struct Entry {
     value: Value,
     expires_ms: Option<u64>,
+    /// What it was weighed at last.
+    bytes: usize,
+    usage: Usage,
 }
 
 #[derive(Debug)]
@@ -159,6 +174,19 @@ pub struct Keyspace {
     seen_revision: u64,
     /// On a replica: keys whose time has come, until the master says that they are gone.
     hidden: BTreeMap<Blob, Entry>,
+    /// Bytes of all entries and expiries.
+    used: usize,
+    clock: Clock,
+    /// Keys that were looked for, found and not found.
+    hits: AtomicU64,
+    misses: AtomicU64,
+    /// The keys that expire, once one of them was to be chosen by its place.
+    by_place: Option<Set>,
+    /// Keys that clients wait for, and how many clients wait for each kind of value.
+    awaited: BTreeSet<Blob>,
+    waiting: [usize; 3],
+    /// Those of them that have become ready, in the order in which they did.
+    ready: Set,
 }
 
 impl Keyspace {
@@ -200,9 +228,16 @@ impl Keyspace {
 
     /// The value of a key as one type, for a command that only reads.
     pub(crate) fn read<T: Kind>(&self, key: &[u8]) -> Result<Option<&T>, ReplyError> {
-        match self.get(key) {
-            None => Ok(None),
-            Some(value) => T::of(value).map(Some).ok_or(WRONG_TYPE),
+        match self.entries.get(key) {
+            None => {
+                count(&self.misses);
+                Ok(None)
+            }
+            Some(entry) => {
+                count(&self.hits);
+                self.clock.note(&entry.usage);
+                T::of(&entry.value).map(Some).ok_or(WRONG_TYPE)
+            }
         }
     }
 
@@ -214,10 +249,16 @@ impl Keyspace {
     ) -> Result<Option<R>, ReplyError> {
         let Some(entry) = self.entries.get_mut(key) else { return Ok(None) };
         let value = T::of_mut(&mut entry.value).ok_or(WRONG_TYPE)?;
+        self.clock.note(&entry.usage);
         let (result, changed) = edit(value);
         if value.is_gone() {
             self.remove(key);
-        } else if changed {
+            return Ok(Some(result));
+        }
+        let bytes = weigh(key, &entry.value);
+        self.used = (self.used + bytes).saturating_sub(entry.bytes);
+        entry.bytes = bytes;
+        if changed {
             self.touch(key);
         }
         Ok(Some(result))
@@ -249,8 +290,9 @@ impl Keyspace {
         edit: impl FnOnce(&mut T) -> (R, bool),
     ) -> Result<R, ReplyError> {
         if !self.entries.contains_key(key) {
-            let empty = Entry { value: T::default().wrap(), expires_ms: None };
+            let empty = self.entry(key, T::default().wrap());
             self.entries.insert(Blob::from(key), empty);
+            self.signal_new(key);
         }
         // Only a missing key gives none.
         self.edit(key, edit).and_then(|result| result.ok_or(WRONG_TYPE))
@@ -260,10 +302,25 @@ impl Keyspace {
     pub(crate) fn set(&mut self, key: &[u8], value: Value, expiry: Expiry) {
         let index = match self.entries.get_full_mut(key) {
             Some((index, _, entry)) => {
+                // Those who read a stream for a group are to hear that it is gone; nobody else is told, as in Redis.
+                let was_stream = matches!(entry.value, Value::Stream(_));
+                let bytes = weigh(key, &value);
+                self.used = (self.used + bytes).saturating_sub(entry.bytes);
+                entry.bytes = bytes;
                 entry.value = value;
+                self.clock.note(&entry.usage);
+                if was_stream {
+                    self.signal(key, Awaited::Stream);
+                }
                 index
             }
-            None => self.entries.insert_full(Blob::from(key), Entry { value, expires_ms: None }).0,
+            None => {
+                if let Some(kind) = Awaited::of(&value) {
+                    self.signal(key, kind);
+                }
+                let entry = self.entry(key, value);
+                self.entries.insert_full(Blob::from(key), entry).0
+            }
         };
         match expiry {
             Expiry::Keep => {}
@@ -273,6 +330,13 @@ impl Keyspace {
         if let Some(key) = self.entries.get_index(index).map(|(key, _)| key.clone()) {
             self.touch_blob(key);
         }
+    }
+
+    /// The entry of a new key.
+    fn entry(&mut self, key: &[u8], value: Value) -> Entry {
+        let bytes = weigh(key, &value);
+        self.used += bytes;
+        Entry { value, expires_ms: None, bytes, usage: self.clock.new_usage() }
     }
 
     /// Sets when an existing key expires. Does not count as a change of the value: see [`Keyspace::touch`].
@@ -287,12 +351,29 @@ impl Keyspace {
         if entry.expires_ms == expires_ms {
             return;
         }
+        let key = key.clone();
         if let Some(old) = std::mem::replace(&mut entry.expires_ms, expires_ms) {
-            self.expiries.remove(&(old, key.clone()));
+            self.forget_expiry(old, &key);
         }
         if let Some(new) = expires_ms {
-            self.expiries.insert((new, key.clone()));
+            self.note_expiry(new, key);
         }
+    }
+
+    fn note_expiry(&mut self, expires_ms: u64, key: Blob) {
+        self.used += EXPIRY;
+        if let Some(by_place) = &mut self.by_place {
+            by_place.insert(key.clone());
+        }
+        self.expiries.insert((expires_ms, key));
+    }
+
+    fn forget_expiry(&mut self, expires_ms: u64, key: &Blob) {
+        self.used = self.used.saturating_sub(EXPIRY);
+        if let Some(by_place) = &mut self.by_place {
+            by_place.swap_remove(key);
+        }
+        self.expiries.remove(&(expires_ms, key.clone()));
     }
 
     /// Removes a key; false if there was none.
@@ -303,14 +384,18 @@ impl Keyspace {
     /// Removes a key and returns what it had.
     pub(crate) fn take(&mut self, key: &[u8]) -> Option<(Value, Option<u64>)> {
         let (key, entry) = self.take_entry(key)?;
+        if matches!(entry.value, Value::Stream(_)) {
+            self.signal(&key, Awaited::Stream);
+        }
         self.touch_blob(key);
         Some((entry.value, entry.expires_ms))
     }
 
     fn take_entry(&mut self, key: &[u8]) -> Option<(Blob, Entry)> {
         let (key, entry) = self.entries.swap_remove_entry(key)?;
+        self.used = self.used.saturating_sub(entry.bytes);
         if let Some(ms) = entry.expires_ms {
-            self.expiries.remove(&(ms, key.clone()));
+            self.forget_expiry(ms, &key);
         }
         Some((key, entry))
     }
@@ -321,6 +406,10 @@ impl Keyspace {
         self.clear();
         self.entries = other.entries;
         self.expiries = other.expiries;
+        self.used = other.used;
+        for entry in self.entries.values_mut() {
+            entry.usage = self.clock.new_usage();
+        }
         let keys: Vec<Blob> = self.entries.keys().cloned().collect();
         for key in keys {
             self.touch_blob(key);
@@ -329,9 +418,17 @@ impl Keyspace {
 
     /// Removes all keys.
     pub(crate) fn clear(&mut self) {
-        let keys: Vec<Blob> = std::mem::take(&mut self.entries).into_keys().collect();
+        let entries = std::mem::take(&mut self.entries);
+        for (key, entry) in &entries {
+            if matches!(entry.value, Value::Stream(_)) {
+                self.signal(key, Awaited::Stream);
+            }
+        }
+        let keys: Vec<Blob> = entries.into_keys().collect();
         self.expiries.clear();
         self.hidden.clear();
+        self.by_place = None;
+        self.used = 0;
         // Emptying what is empty is propagated too, as in Redis.
         self.revision += 1;
         for key in keys {
@@ -365,10 +462,14 @@ impl Keyspace {
 
     /// Brings back what was hidden: the master's commands see it.
     pub(crate) fn reveal(&mut self) {
+        if self.hidden.is_empty() {
+            return;
+        }
         for (key, entry) in std::mem::take(&mut self.hidden) {
             if let Some(ms) = entry.expires_ms {
-                self.expiries.insert((ms, key.clone()));
+                self.note_expiry(ms, key.clone());
             }
+            self.used += entry.bytes;
             self.touch_blob(key.clone());
             self.entries.insert(key, entry);
         }
@@ -432,6 +533,27 @@ impl Keyspace {
         self.changed.clear();
     }
 
+    /// How often a key was looked for and found, and how often not.
+    pub(crate) fn lookups(&self) -> (u64, u64) {
+        (self.hits.load(Relaxed), self.misses.load(Relaxed))
+    }
+
+    /// Counts lookups anew.
+    pub(crate) fn forget_lookups(&mut self) {
+        (self.hits, self.misses) = (AtomicU64::new(0), AtomicU64::new(0));
+    }
+
+    /// The middle between the next expiry and the last.
+    pub(crate) fn middle_expiry_ms(&self) -> Option<u64> {
+        let (first, last) = (self.expiries.first()?.0, self.expiries.last()?.0);
+        Some(first + (last - first) / 2)
+    }
+
+    /// An estimate of the memory that the data takes, in bytes.
+    pub fn used_memory(&self) -> usize {
+        self.used
+    }
+
     /// Starts to watch a key; returns its version.
     pub(crate) fn watch(&mut self, key: &Blob) -> u64 {
         let watch = self.watched.entry(key.clone()).or_insert(Watch { watchers: 0, version: 0 });
@@ -453,4 +575,9 @@ impl Keyspace {
             }
         }
     }
+}
+
+/// Adds one. Whoever counts has the keyspace for itself, so nothing is lost.
+fn count(counter: &AtomicU64) {
+    counter.store(counter.load(Relaxed).wrapping_add(1), Relaxed);
 }

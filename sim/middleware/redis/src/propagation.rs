@@ -14,8 +14,18 @@ pub(crate) struct Propagation {
     pub(crate) wanted: bool,
     commands: usize,
     bytes: Vec<u8>,
+    /// The same for the replicas, once there is something that is for them only.
+    for_replicas: Option<Box<(usize, Vec<u8>)>>,
     /// The command that runs has said itself what goes.
     replaced: bool,
+}
+
+/// Who gets what is propagated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Receiver {
+    Both,
+    Replicas,
+    Disk,
 }
 
 impl Propagation {
@@ -46,32 +56,58 @@ impl Propagation {
         }
     }
 
+    /// A command that changes no data goes to the replicas only: a message of a channel.
+    pub(crate) fn replicas_only(&mut self, args: &[&[u8]]) {
+        if self.wanted {
+            let (commands, bytes) = (self.commands, &self.bytes);
+            let for_replicas = self.for_replicas.get_or_insert_with(|| Box::new((commands, bytes.clone())));
+            for_replicas.0 += 1;
+            encode(args, &mut for_replicas.1);
+        }
+    }
+
     fn push(&mut self, args: &[&[u8]]) {
         self.commands += 1;
         encode(args, &mut self.bytes);
+        if let Some(for_replicas) = &mut self.for_replicas {
+            for_replicas.0 += 1;
+            encode(args, &mut for_replicas.1);
+        }
     }
 
     /// Hands over what the unit has gathered, if anything.
-    pub(crate) fn take(&mut self, feed: &mut dyn FnMut(&[u8])) {
-        match std::mem::take(&mut self.commands) {
-            0 => return,
-            1 => feed(&self.bytes),
-            _ => {
-                let mut transaction = Vec::with_capacity(self.bytes.len() + 32);
-                encode(&[b"MULTI"], &mut transaction);
-                transaction.extend_from_slice(&self.bytes);
-                encode(&[b"EXEC"], &mut transaction);
-                feed(&transaction);
+    pub(crate) fn take(&mut self, feed: &mut dyn FnMut(&[u8], Receiver)) {
+        let commands = std::mem::take(&mut self.commands);
+        match self.for_replicas.take() {
+            None => hand_over(commands, &self.bytes, Receiver::Both, feed),
+            Some(for_replicas) => {
+                hand_over(for_replicas.0, &for_replicas.1, Receiver::Replicas, feed);
+                hand_over(commands, &self.bytes, Receiver::Disk, feed);
             }
         }
         self.bytes.clear();
     }
 
     /// Hands over what was gathered, each command for itself.
-    pub(crate) fn take_each(&mut self, feed: &mut dyn FnMut(&[u8])) {
+    pub(crate) fn take_each(&mut self, feed: &mut dyn FnMut(&[u8], Receiver)) {
         if std::mem::take(&mut self.commands) > 0 {
-            feed(&self.bytes);
+            feed(&self.bytes, Receiver::Both);
             self.bytes.clear();
+        }
+    }
+}
+
+/// Hands over so many commands; more than one as a transaction.
+fn hand_over(commands: usize, bytes: &[u8], receiver: Receiver, feed: &mut dyn FnMut(&[u8], Receiver)) {
+    match commands {
+        0 => {}
+        1 => feed(bytes, receiver),
+        _ => {
+            let mut transaction = Vec::with_capacity(bytes.len() + 32);
+            encode(&[b"MULTI"], &mut transaction);
+            transaction.extend_from_slice(bytes);
+            encode(&[b"EXEC"], &mut transaction);
+            feed(&transaction, receiver);
         }
     }
 }

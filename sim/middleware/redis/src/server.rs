@@ -20,7 +20,9 @@ use crate::{
     commands::{self, Database},
     config::Config,
     connection::Connection,
+    eviction,
     keyspace::{Keyspace, Value},
+    pause::Pauses,
     persistence::{self, Purpose},
     rdb::{self, Origin, Snapshot},
     replication::{self, Replication, ReplicationId},
@@ -38,6 +40,10 @@ const CRON: Duration = Duration::from_secs(1);
 /// It is called while the store is locked, so it sees exactly the state that the unit left; it must not call the
 /// server.
 pub type Observer = Arc<dyn Fn(&Changes<'_>) + Send + Sync>;
+
+/// Called when a node of a cluster comes to hold another one for failed (`FAIL`), by the votes of a majority that it has
+/// counted or by another's word. As the [`Observer`], it must not call the server.
+pub type Alarm = Arc<dyn Fn() + Send + Sync>;
 
 /// What an atomic unit changed.
 pub struct Changes<'a> {
@@ -88,6 +94,8 @@ impl fmt::Debug for Changes<'_> {
 pub struct Options {
     /// Sees every change.
     pub observer: Option<Observer>,
+    /// Hears when another node of the cluster has failed.
+    pub alarm: Option<Alarm>,
     /// What a script may use.
     pub script_limits: Limits,
     /// Seed of the commands that choose at random (`SPOP`, `SRANDMEMBER`, `RANDOMKEY`) and of the server's ids: two
@@ -101,6 +109,7 @@ impl fmt::Debug for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Options")
             .field("observer", &self.observer.is_some())
+            .field("alarm", &self.alarm.is_some())
             .field("script_limits", &self.script_limits)
             .field("seed", &self.seed)
             .field("config", &self.config)
@@ -131,17 +140,23 @@ impl Server {
     pub fn new(options: Options) -> Self {
         let mut db = Database { random: options.seed, ..Database::default() };
         db.keyspace.record_changes = options.observer.is_some();
+        db.keyspace.clock_mut().seed(options.seed);
+        db.keyspace.clock_mut().tracking = eviction::tracking(&options.config);
+        db.clients.limits = options.config.client_output_buffer_limit;
         let replication = Replication::new(ReplicationId::draw(|| db.draw_u64()));
         let state = State {
             db,
             scripts: Scripts::new(options.script_limits),
             observer: options.observer,
-            next_id: 1,
+            alarm: options.alarm,
             config: options.config,
             replication,
             persistence: None,
             is_log_selected: false,
             is_loading: false,
+            pauses: Pauses::default(),
+            started_ms: 0,
+            run_id: run_id(options.seed),
             port: 0,
             bus: None,
             links: BTreeMap::new(),
@@ -160,7 +175,8 @@ impl Server {
         {
             let mut state = self.lock();
             state.port = local.port();
-            state.is_loading = state.config.persistence().is_some();
+            state.started_ms = now_ms();
+            state.is_loading = state.config.persistence().is_some() || state.config.cluster_enabled;
         }
         tokio::select! {
             biased;
@@ -172,10 +188,11 @@ impl Server {
     async fn accept(&self, listener: &TcpListener) -> io::Result<()> {
         loop {
             let (stream, peer) = listener.accept().await?;
+            let local = stream.local_addr().ok();
             let server = self.clone();
             world::task::spawn(async move {
                 // A broken connection is its client's concern.
-                let _ = Connection::new(&server, stream, Some(peer)).run().await;
+                let _ = Connection::new(&server, stream, Some(peer), local).run().await;
             });
         }
     }
@@ -190,8 +207,12 @@ impl Server {
         world::task::spawn(replication::link::follow(self.clone()));
         let is_node = self.lock().config.cluster_enabled;
         let bus = if is_node { Some(bus::start(self, address).await?) } else { None };
-        // What was loaded is told when it is known whose slots these are.
-        self.lock().observe();
+        {
+            // What was loaded is told, and told to clients, when it is known whose slots these are.
+            let mut state = self.lock();
+            state.is_loading = false;
+            state.observe();
+        }
         let keeping = async {
             match driver {
                 Some(driver) => driver.run(|purpose| self.snapshot(purpose)).await.map_err(io::Error::other),
@@ -219,7 +240,6 @@ impl Server {
         let (persistence, driver) = opened.map_err(io::Error::other)?;
         let mut state = self.lock();
         state.persistence = Some(persistence);
-        state.is_loading = false;
         // What was loaded is not new to the disk.
         state.db.keyspace.take_changes();
         Ok(Some(driver))
@@ -241,7 +261,7 @@ impl Server {
     /// # Errors
     /// When the stream breaks.
     pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(&self, stream: S) -> io::Result<()> {
-        Connection::new(self, stream, None).run().await
+        Connection::new(self, stream, None, None).run().await
     }
 
     /// Looks at the data between two atomic units. Keys whose time has come may still be there until the next
@@ -264,8 +284,14 @@ impl Server {
         for beat in 0.. {
             {
                 let mut state = self.lock();
-                let State { replication, config, db, .. } = &mut *state;
-                replication.cron(config, now_ms(), beat, || db.draw_u64());
+                let State { replication, config, db, pauses, .. } = &mut *state;
+                let now_ms = now_ms();
+                let is_paused = pauses.any(now_ms);
+                db.stats.beat();
+                replication.cron(config, now_ms, beat, is_paused, || db.draw_u64());
+                replication.ask_if_wanted(is_paused);
+                db.clients.close_slow(now_ms, |id| db.pubsub.is_subscribed(id));
+                state.redirect_waiting();
             }
             world::time::sleep(CRON).await;
         }
@@ -294,11 +320,19 @@ impl Server {
                     } else {
                         slept.await;
                     }
-                    self.lock().begin(now_us());
+                    let mut state = self.lock();
+                    state.begin(now_us());
+                    state.end();
                 }
             }
         }
     }
+}
+
+/// A name for a run of a server, from its seed: apart from its other choices, which are as if there were none.
+fn run_id(seed: u64) -> String {
+    let mut random = Database { random: !seed, ..Database::default() };
+    ReplicationId::draw(|| random.draw_u64()).0
 }
 
 /// Where what is on the disk goes when the server starts.

@@ -74,6 +74,11 @@ impl SortedSet {
         self.scores.is_empty()
     }
 
+    /// A member, by its place in no order that means something.
+    pub(crate) fn member_at(&self, place: usize) -> Option<&Blob> {
+        self.scores.get_index(place).map(|(member, _)| member)
+    }
+
     /// The score of a member.
     pub fn score(&self, member: &[u8]) -> Option<f64> {
         self.scores.get(member).copied()

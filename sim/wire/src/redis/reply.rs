@@ -58,6 +58,22 @@ impl Writer {
         self.out.truncate(mark);
     }
 
+    /// Appends what was encoded before.
+    pub fn encoded(&mut self, bytes: &[u8]) {
+        self.out.extend_from_slice(bytes);
+    }
+
+    /// Puts what was encoded before at a mark: ahead of what was written since.
+    pub fn encoded_at(&mut self, mark: usize, bytes: &[u8]) {
+        let mark = mark.min(self.out.len());
+        self.out.splice(mark..mark, bytes.iter().copied());
+    }
+
+    /// The bytes written so far.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.out
+    }
+
     /// Forgets everything, keeps the memory.
     pub fn clear(&mut self) {
         self.out.clear();
@@ -155,6 +171,14 @@ impl Writer {
         match self.protocol {
             Protocol::Resp2 => self.array(members),
             Protocol::Resp3 => self.header(b'~', members as i64),
+        }
+    }
+
+    /// Header of a push of so many elements, which follow: something that is no reply to a request. An array in RESP2.
+    pub fn push(&mut self, elements: usize) {
+        match self.protocol {
+            Protocol::Resp2 => self.array(elements),
+            Protocol::Resp3 => self.header(b'>', elements as i64),
         }
     }
 

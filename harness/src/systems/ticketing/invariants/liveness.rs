@@ -13,6 +13,12 @@ use crate::systems::ticketing::facts::Facts;
 pub(in crate::systems::ticketing) const NAME: &str = "liveness";
 pub(in crate::systems::ticketing) const NO_LOST_ORDER: &str = "no-lost-order";
 
+/// Does the store have an order that its buyer can have been told of?
+pub(in crate::systems::ticketing) fn is_kept(facts: &Facts, order: &str) -> bool {
+    let state = facts.orders.get(order).map(|order| order.state);
+    state.is_some_and(|state| !matches!(state, OrderState::Placing | OrderState::Rejected))
+}
+
 pub(in crate::systems::ticketing) struct Liveness {
     invariant: Invariant,
     no_lost_order: Invariant,
@@ -38,9 +44,8 @@ impl Liveness {
     }
 
     fn check_kept(&mut self, facts: &Facts, order: &str, operation: u64, at: Duration) {
-        let state = facts.orders.get(order).map(|order| order.state);
-        let kept = state.is_some_and(|state| !matches!(state, OrderState::Placing | OrderState::Rejected));
-        self.no_lost_order.check(at, kept, || {
+        self.no_lost_order.check(at, is_kept(facts, order), || {
+            let state = facts.orders.get(order).map(|order| order.state);
             let state = state.map_or("not in the store".to_owned(), |state| format!("only {state}"));
             (format!("order {order} was acknowledged to its buyer but is {state}"), vec![operation])
         });

@@ -3,7 +3,7 @@
 //! A node that does not answer for the node timeout is flagged PFAIL by whoever waits. Masters tell of that in their
 //! heartbeats; who counts such reports from a majority of the masters with slots flags the node FAIL and tells all.
 
-use super::{Cluster, Flags, message::Body, node::Handle};
+use super::{Action, Cluster, Flags, message::Body, node::Handle};
 
 /// A report counts for so many node timeouts.
 const REPORT_VALIDITY: i64 = 2;
@@ -86,8 +86,9 @@ impl Cluster {
         state.flags.clear(Flags::PFAIL);
         state.flags.set(Flags::FAIL);
         state.failed_ms = self.now_ms;
-        let body = Body::Fail(state.id);
-        self.broadcast(&self.header(), &body);
+        let id = state.id;
+        self.push(Action::HeldForFailed { node: id });
+        self.broadcast(&self.header(), &Body::Fail(id));
         self.todo.update_state = true;
         self.save(false);
     }

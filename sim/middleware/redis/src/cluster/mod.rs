@@ -211,6 +211,11 @@ pub enum Action {
     DropChannelsOfSlots(SlotSet),
     /// Delete all keys.
     FlushData,
+    /// This node has come to hold another one for failed (`FAIL`): for those who watch over the cluster.
+    HeldForFailed {
+        /// The other one.
+        node: NodeId,
+    },
     /// Deliver a message to the node's own subscribers.
     Publish {
         /// The channel belongs to a slot.

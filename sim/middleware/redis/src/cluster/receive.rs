@@ -267,6 +267,8 @@ impl Cluster {
             node.flags.clear(Flags::PFAIL);
             node.flags.set(Flags::FAIL);
             node.failed_ms = self.now_ms;
+            let id = node.id;
+            self.push(Action::HeldForFailed { node: id });
             self.save(false);
             self.todo.update_state = true;
         }

@@ -58,10 +58,10 @@ pub(super) fn hello(unit: &mut Unit<'_>, a: &Args<'_>) -> Outcome {
         };
     }
     if let Some(name) = name {
-        unit.session.name = name.to_vec();
+        set_name(unit, name);
     }
     if let Some(protocol) = protocol {
-        unit.reply.set_protocol(protocol);
+        set_protocol(unit, protocol);
     }
     let proto = if unit.reply.protocol() == Protocol::Resp3 { 3 } else { 2 };
     unit.reply.map(7);
@@ -73,7 +73,9 @@ pub(super) fn hello(unit: &mut Unit<'_>, a: &Args<'_>) -> Outcome {
     unit.reply.integer(proto);
     unit.reply.bulk(b"id");
     unit.reply.integer(unit.session.id);
-    for (key, value) in [("mode", "standalone"), ("role", "master")] {
+    let mode = if unit.state.config.cluster_enabled { "cluster" } else { "standalone" };
+    let role = if unit.state.replication.is_replica() { "replica" } else { "master" };
+    for (key, value) in [("mode", mode), ("role", role)] {
         unit.reply.bulk(key.as_bytes());
         unit.reply.bulk(value.as_bytes());
     }
@@ -104,43 +106,34 @@ pub(super) fn quit(unit: &mut Unit<'_>, _: &Args<'_>) -> Outcome {
 /// Back to the state of a new connection.
 pub(super) fn reset(unit: &mut Unit<'_>, _: &Args<'_>) -> Outcome {
     unit.state.unwatch(unit.session);
-    *unit.session = Session::new(unit.session.id, unit.session.peer);
-    unit.reply.set_protocol(Protocol::Resp2);
+    unit.state.db.pubsub.forget(unit.session.id);
+    let Session { id, seat, peer, last, is_spared, .. } = *unit.session;
+    *unit.session = Session { last, is_spared, ..Session::new(id, seat, peer) };
+    set_name(unit, b"");
+    set_protocol(unit, Protocol::Resp2);
     unit.reply.status("RESET");
     Ok(())
 }
 
-fn check_name(name: &[u8]) -> Outcome {
+/// Sets the protocol of the replies, and of what others send to the connection.
+fn set_protocol(unit: &mut Unit<'_>, protocol: Protocol) {
+    unit.reply.set_protocol(protocol);
+    if let Some(client) = unit.state.db.clients.at_mut(unit.session.seat) {
+        client.protocol = protocol;
+    }
+}
+
+/// Sets the name of the connection; an empty one is none.
+pub(super) fn set_name(unit: &mut Unit<'_>, name: &[u8]) {
+    if let Some(client) = unit.state.db.clients.at_mut(unit.session.seat) {
+        client.name = name.to_vec();
+    }
+}
+
+pub(super) fn check_name(name: &[u8]) -> Outcome {
     if name.iter().all(|byte| (b'!'..=b'~').contains(byte)) {
         Ok(())
     } else {
         Err(fixed("ERR Client names cannot contain spaces, newlines or special characters."))
     }
-}
-
-pub(super) fn client(unit: &mut Unit<'_>, a: &Args<'_>) -> Outcome {
-    match a {
-        [_, what] if is(what, "ID") => unit.reply.integer(unit.session.id),
-        [_, what] if is(what, "GETNAME") => {
-            let name = Some(unit.session.name.as_slice()).filter(|name| !name.is_empty());
-            unit.reply.bulk_or_null(name);
-        }
-        [_, what, name] if is(what, "SETNAME") => {
-            check_name(name)?;
-            unit.session.name = name.to_vec();
-            unit.reply.ok();
-        }
-        [_, what] if is(what, "INFO") || is(what, "LIST") => {
-            let name = String::from_utf8_lossy(&unit.session.name).into_owned();
-            unit.reply.text(&format!("id={} name={name} db=0\n", unit.session.id));
-        }
-        [_, what, switch] if is(what, "NO-EVICT") => {
-            if !is(switch, "ON") && !is(switch, "OFF") {
-                return Err(SYNTAX);
-            }
-            unit.reply.ok();
-        }
-        _ => return Err(SYNTAX),
-    }
-    Ok(())
 }

@@ -86,6 +86,7 @@ pub(super) fn restore(c: &mut Context<'_>, a: &Args<'_>) -> Outcome {
         }
     };
     c.db.keyspace.set(key, value, expiry);
+    c.db.keyspace.signal_new(key);
     c.reply.ok();
     Ok(())
 }

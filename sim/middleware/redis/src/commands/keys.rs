@@ -77,6 +77,8 @@ fn move_key(c: &mut Context<'_>, from: &[u8], to: &[u8]) -> Outcome {
     }
     let (value, expires_ms) = c.db.keyspace.take(from).ok_or(NO_SUCH_KEY)?;
     c.db.keyspace.set(to, value, expires_ms.map_or(Expiry::Never, Expiry::At));
+    // In Redis, what was there is removed first.
+    c.db.keyspace.signal_new(to);
     Ok(())
 }
 
@@ -109,6 +111,7 @@ pub(super) fn copy(c: &mut Context<'_>, a: &Args<'_>) -> Outcome {
     c.reply.integer(i64::from(value.is_some()));
     if let Some(value) = value {
         c.db.keyspace.set(destination, value, expiry);
+        c.db.keyspace.signal_new(destination);
     }
     Ok(())
 }

@@ -38,6 +38,7 @@ impl KeyPlaces {
             "zunion" | "zinter" | "zdiff" | "zintercard" | "sintercard" | "lmpop" | "zmpop" => {
                 Self::counted(args, 1)
             }
+            "xgroup" | "xinfo" => Self { apart: None, first: 2, end: args.len().min(3), step: 1 },
             "xread" | "xreadgroup" => {
                 let streams = args.iter().position(|arg| is(arg.as_ref(), "STREAMS"));
                 let first = streams.map_or(args.len(), |place| place + 1);
@@ -84,6 +85,12 @@ mod tests {
             ("XREAD COUNT 2 STREAMS a b 0 0", "a b"),
             ("XREADGROUP GROUP g c STREAMS a >", "a"),
             ("RENAME a b", "a b"),
+            ("BLPOP a b 0", "a b"),
+            ("BLMPOP 0 2 a b LEFT", "a b"),
+            ("XGROUP CREATE a g $", "a"),
+            ("XINFO HELP", ""),
+            ("SSUBSCRIBE a b", "a b"),
+            ("WATCH a b", "a b"),
             ("SMOVE a b m", "a b"),
         ] {
             let args: Vec<&[u8]> = request.split(' ').map(str::as_bytes).collect();

@@ -7,8 +7,9 @@ use crate::{
     number::{integer, natural, resolve_range},
 };
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum End {
+/// An end of a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
     Left,
     Right,
 }
@@ -200,14 +201,14 @@ pub(super) fn linsert(c: &mut Context<'_>, a: &Args<'_>) -> Outcome {
 }
 
 pub(super) fn rpoplpush(c: &mut Context<'_>, a: &Args<'_>) -> Outcome {
-    move_element(c, a, End::Right, End::Left)
+    move_element(c, a[1], a[2], End::Right, End::Left)
 }
 
 pub(super) fn lmove(c: &mut Context<'_>, a: &Args<'_>) -> Outcome {
-    move_element(c, a, end(a[3])?, end(a[4])?)
+    move_element(c, a[1], a[2], end(a[3])?, end(a[4])?)
 }
 
-fn end(name: &[u8]) -> Result<End, ReplyError> {
+pub(super) fn end(name: &[u8]) -> Result<End, ReplyError> {
     if is(name, "LEFT") {
         Ok(End::Left)
     } else if is(name, "RIGHT") {
@@ -217,15 +218,22 @@ fn end(name: &[u8]) -> Result<End, ReplyError> {
     }
 }
 
-fn move_element(c: &mut Context<'_>, a: &Args<'_>, from: End, to: End) -> Outcome {
-    if c.db.keyspace.read::<List>(a[1])?.is_none() {
+/// Moves an element from one list to another, or within one.
+pub(super) fn move_element(
+    c: &mut Context<'_>,
+    source: &[u8],
+    destination: &[u8],
+    from: End,
+    to: End,
+) -> Outcome {
+    if c.db.keyspace.read::<List>(source)?.is_none() {
         c.reply.null();
         return Ok(());
     }
-    check_type::<List>(&c.db.keyspace, a[2])?;
-    let element = if a[1] == a[2] {
+    check_type::<List>(&c.db.keyspace, destination)?;
+    let element = if source == destination {
         // In place, so that a list of one element is not removed and made again (it would lose its expiry).
-        c.db.keyspace.edit(a[1], |list: &mut List| {
+        c.db.keyspace.edit(source, |list: &mut List| {
             let element = pop_at(list, from);
             if let Some(element) = &element {
                 push_at(list, to, element.clone());
@@ -233,9 +241,9 @@ fn move_element(c: &mut Context<'_>, a: &Args<'_>, from: End, to: End) -> Outcom
             (element, true)
         })?
     } else {
-        let element = c.db.keyspace.edit(a[1], |list: &mut List| (pop_at(list, from), true))?;
+        let element = c.db.keyspace.edit(source, |list: &mut List| (pop_at(list, from), true))?;
         if let Some(Some(element)) = &element {
-            c.db.keyspace.edit_or_create(a[2], |list: &mut List| {
+            c.db.keyspace.edit_or_create(destination, |list: &mut List| {
                 push_at(list, to, element.clone());
                 ((), true)
             })?;
@@ -248,25 +256,47 @@ fn move_element(c: &mut Context<'_>, a: &Args<'_>, from: End, to: End) -> Outcom
 
 /// `LMPOP numkeys key… LEFT|RIGHT [COUNT count]`: takes from the first list that is there.
 pub(super) fn lmpop(c: &mut Context<'_>, a: &Args<'_>) -> Outcome {
-    let PopFirst { keys, from, count } = PopFirst::parse(a, end)?;
+    let PopFirst { keys, from, count } = PopFirst::parse(&a[1..], end)?;
     for key in keys {
-        let popped = c.db.keyspace.edit(key, |list: &mut List| {
-            let wanted = count.min(list.len());
-            let popped: Vec<Blob> = (0..wanted).filter_map(|_| pop_at(list, from)).collect();
-            (popped, true)
-        })?;
-        if let Some(popped) = popped {
-            c.reply.array(2);
-            c.reply.bulk(key);
-            c.reply.array(popped.len());
-            for element in &popped {
-                c.reply.bulk(element);
-            }
+        if take(c, key, from, count)?.is_some() {
             return Ok(());
         }
     }
     c.reply.null_array();
     Ok(())
+}
+
+/// Takes up to so many elements of a list, and replies with them and the key; `None` if there is no list, otherwise how
+/// many there were.
+pub(super) fn take(
+    c: &mut Context<'_>,
+    key: &[u8],
+    from: End,
+    count: usize,
+) -> Result<Option<usize>, ReplyError> {
+    let popped = c.db.keyspace.edit(key, |list: &mut List| {
+        let wanted = count.min(list.len());
+        let popped: Vec<Blob> = (0..wanted).filter_map(|_| pop_at(list, from)).collect();
+        (popped, true)
+    })?;
+    let Some(popped) = popped else { return Ok(None) };
+    c.reply.array(2);
+    c.reply.bulk(key);
+    c.reply.array(popped.len());
+    for element in &popped {
+        c.reply.bulk(element);
+    }
+    Ok(Some(popped.len()))
+}
+
+/// Takes one element of a list, and replies with the key and it; false if there is no list.
+pub(super) fn take_one(c: &mut Context<'_>, key: &[u8], from: End) -> Result<bool, ReplyError> {
+    let popped = c.db.keyspace.edit(key, |list: &mut List| (pop_at(list, from), true))?;
+    let Some(popped) = popped else { return Ok(false) };
+    c.reply.array(2);
+    c.reply.bulk(key);
+    c.reply.bulk_or_null(popped.as_deref());
+    Ok(true)
 }
 
 /// The options of `LPOS`.

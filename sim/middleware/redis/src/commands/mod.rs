@@ -1,19 +1,25 @@
 //! The table of commands, and what they all share. One file per data type.
 
+mod about;
 mod bitfield;
 mod bitmaps;
+pub(crate) mod blocking;
+mod client;
 mod cluster;
+mod command;
 mod connection;
 mod dump;
 mod flags;
 mod floats;
 pub(crate) mod glob;
 mod hashes;
+mod info;
 mod keys;
 mod keys_of;
 mod lcs;
 mod lists;
 mod persistence;
+mod pubsub;
 mod random;
 mod scan;
 mod scripts;
@@ -34,19 +40,25 @@ mod transactions;
 use wire::redis::reply::Writer;
 
 use crate::{
+    clients::Clients,
     cluster::{Access, Cluster, Slot},
     error::{
         OUT_OF_RANGE_POSITIVE, Outcome, ReplyError, SYNTAX, UNKNOWN_FROM_SCRIPT, WRONG_ARITY_FROM_SCRIPT,
         WRONG_TYPE, fixed,
     },
+    eviction::Pool,
     keyspace::{Keyspace, Kind},
     number::natural,
     propagation::Propagation,
+    pubsub::PubSub,
     session::Unit,
+    stats::Stats,
+    waiting::{Wait, Waiting},
 };
 
 pub(crate) use flags::Flags;
 pub(crate) use keys_of::KeyPlaces;
+pub(crate) use lists::End;
 pub(crate) use server::VERSION;
 pub(crate) use stream_groups::{reply_help, wrong_subcommand};
 pub(crate) use table::TABLE;
@@ -68,6 +80,41 @@ pub(crate) struct Database {
     /// What the connection that runs the unit has said about redirections, and the slot that its keys are of.
     pub(crate) access: Access,
     pub(crate) slot: Option<Slot>,
+    /// Who is connected, and what is sent to them beside replies.
+    pub(crate) clients: Clients,
+    pub(crate) pubsub: PubSub,
+    /// Messages of the unit for the other nodes of the cluster.
+    pub(crate) to_cluster: Vec<Publication>,
+    /// The data takes more memory than it may, and nothing more can go.
+    pub(crate) is_out_of_memory: bool,
+    pub(crate) stats: Stats,
+    /// Keys that may go next.
+    pub(crate) pool: Pool,
+    /// Those who wait for data.
+    pub(crate) waiting: Waiting,
+    /// Who says the command that runs, as far as it asks.
+    pub(crate) caller: Caller,
+    /// The command that runs found nothing: its caller is to wait.
+    pub(crate) wait: Option<Wait>,
+}
+
+/// A message for the subscribers of a channel.
+#[derive(Debug)]
+pub(crate) struct Publication {
+    /// The channel belongs to a slot.
+    pub(crate) shard: bool,
+    pub(crate) channel: Box<[u8]>,
+    pub(crate) message: Box<[u8]>,
+}
+
+/// What a command may have to know of who says it.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Caller {
+    /// A connection that can wait, outside of a transaction.
+    pub(crate) may_block: bool,
+    /// A connection that gets messages, in RESP2.
+    pub(crate) is_subscriber: bool,
+    pub(crate) is_script: bool,
 }
 
 impl Database {
@@ -95,8 +142,17 @@ impl Database {
     /// Removes the keys whose time has come.
     pub(crate) fn purge(&mut self) {
         let now_ms = self.now_ms();
-        let Self { keyspace, propagation, .. } = self;
-        keyspace.purge(now_ms, |key| propagation.removed(key));
+        let Self { keyspace, propagation, stats, .. } = self;
+        keyspace.purge(now_ms, |key| {
+            propagation.removed(key);
+            stats.expired += 1;
+        });
+    }
+
+    /// Counts anew.
+    pub(crate) fn reset_stats(&mut self) {
+        self.stats = Stats::default();
+        self.keyspace.forget_lookups();
     }
 
     /// A number drawn with SplitMix64: the same history of commands draws the same numbers.
@@ -124,11 +180,14 @@ pub(crate) struct Context<'a> {
 /// The arguments of a command, its name first. The table's arity guarantees how many there are at least.
 pub(crate) type Args<'a> = [&'a [u8]];
 
+/// A command that needs the data only.
+pub(crate) type DataCommand = fn(&mut Context<'_>, &Args<'_>) -> Outcome;
+
 /// How a command is run.
 #[derive(Clone, Copy)]
 pub(crate) enum Run {
     /// It needs the data only.
-    Data(fn(&mut Context<'_>, &Args<'_>) -> Outcome),
+    Data(DataCommand),
     /// It needs the connection or the server as well; scripts cannot call it.
     Session(fn(&mut Unit<'_>, &Args<'_>) -> Outcome),
 }
@@ -144,6 +203,12 @@ pub(crate) struct Command {
     /// Places of the keys among the arguments: first, last (negative: from the end), step.
     pub(crate) keys: (i8, i8, i8),
     pub(crate) run: Run,
+}
+
+impl std::fmt::Debug for Command {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name)
+    }
 }
 
 /// Why a unit may not write.
@@ -175,12 +240,7 @@ impl Refusal {
 }
 
 /// Runs a data command, and propagates what it changed.
-pub(crate) fn perform(
-    command: &Command,
-    run: fn(&mut Context<'_>, &Args<'_>) -> Outcome,
-    c: &mut Context<'_>,
-    args: &Args<'_>,
-) -> Outcome {
+pub(crate) fn perform(command: &Command, run: DataCommand, c: &mut Context<'_>, args: &Args<'_>) -> Outcome {
     if !command.writes {
         return run(c, args);
     }
@@ -204,14 +264,17 @@ fn arity_accepts(arity: i8, arguments: usize) -> bool {
     if arity < 0 { arguments >= least } else { arguments == least }
 }
 
-/// Fails when a container command is called with a subcommand that it does not have, or with a wrong number of
-/// arguments for it.
-pub(crate) fn check_subcommand(command: &Command, args: &Args<'_>) -> Outcome {
+/// The name of the subcommand that a container command is called with. Fails when it does not have it, or with a wrong
+/// number of arguments for it.
+pub(crate) fn check_subcommand(
+    command: &Command,
+    args: &Args<'_>,
+) -> Result<Option<&'static str>, ReplyError> {
     let container = command.name;
     match subcommand(command, args) {
-        None => Ok(()),
+        None => Ok(None),
         Some((given, None)) => Err(ReplyError::unknown_subcommand(given, &container.to_ascii_uppercase())),
-        Some((_, Some((_, arity)))) if arity_accepts(arity, args.len()) => Ok(()),
+        Some((_, Some((name, arity)))) if arity_accepts(arity, args.len()) => Ok(Some(name)),
         Some((_, Some((name, _)))) => Err(ReplyError::wrong_arity(&format!("{container}|{name}"))),
     }
 }
@@ -228,8 +291,17 @@ pub(crate) fn check_subcommand_of_script(command: &Command, args: &Args<'_>) -> 
 /// The name of a subcommand, and its arity with the container included.
 type Subcommand = (&'static str, i8);
 
+/// The name of the subcommand that a command is called with, if it is a container.
+pub(crate) fn subcommand_name(command: &Command, args: &Args<'_>) -> Option<&'static str> {
+    let (_, known) = subcommand(command, args)?;
+    known.map(|(name, _)| name)
+}
+
 /// The subcommand that a container command is called with, and its name and arity if it is known.
 fn subcommand<'a>(command: &Command, args: &Args<'a>) -> Option<(&'a [u8], Option<Subcommand>)> {
+    if !command.flags.has(Flags::CONTAINER) {
+        return None;
+    }
     let (_, subcommands) = table::SUBCOMMANDS.iter().find(|(container, _)| *container == command.name)?;
     let given = *args.get(1)?;
     let known = subcommands.iter().find(|(name, _)| given.eq_ignore_ascii_case(name.as_bytes()));
@@ -246,6 +318,12 @@ pub(crate) fn find(name: &[u8]) -> Option<&'static Command> {
         }
         slot = (slot + 1) % SLOTS.len();
     }
+}
+
+/// The place of a command in the table.
+pub(crate) fn place(command: &Command) -> usize {
+    let (start, at) = (TABLE.as_ptr().addr(), std::ptr::from_ref(command).addr());
+    at.saturating_sub(start) / size_of::<Command>()
 }
 
 const SLOT_COUNT: usize = 1024;
@@ -335,7 +413,7 @@ fn pop_count(a: &Args<'_>, too_many: impl FnOnce() -> ReplyError) -> Result<Opti
     }
 }
 
-/// What `XMPOP numkeys key… end [COUNT count]` asks for.
+/// What `numkeys key… end [COUNT count]` asks for.
 struct PopFirst<'a, E> {
     keys: &'a [&'a [u8]],
     from: E,
@@ -345,8 +423,9 @@ struct PopFirst<'a, E> {
 impl<'a, E> PopFirst<'a, E> {
     fn parse(a: &'a Args<'a>, end: impl FnOnce(&[u8]) -> Result<E, ReplyError>) -> Result<Self, ReplyError> {
         let positive = |text: &[u8]| natural(text).filter(|number| *number > 0);
-        let keys = positive(a[1]).ok_or(fixed("ERR numkeys should be greater than 0"))?;
-        let (keys, rest) = a[2..].split_at_checked(keys).ok_or(SYNTAX)?;
+        let (keys, rest) = a.split_first().ok_or(SYNTAX)?;
+        let keys = positive(keys).ok_or(fixed("ERR numkeys should be greater than 0"))?;
+        let (keys, rest) = rest.split_at_checked(keys).ok_or(SYNTAX)?;
         let (from, rest) = rest.split_first().ok_or(SYNTAX)?;
         let from = end(from)?;
         let count = match rest {
@@ -376,6 +455,9 @@ mod tests {
             assert!(command.name.len() <= 24);
             let found = find(command.name.to_ascii_uppercase().as_bytes()).expect("in the table");
             assert_eq!(found.name, command.name);
+            assert_eq!(TABLE[place(found)].name, command.name);
+            let is_container = table::SUBCOMMANDS.iter().any(|(name, _)| *name == command.name);
+            assert_eq!(command.flags.has(Flags::CONTAINER), is_container, "{}", command.name);
         }
         assert!(find(b"nope").is_none());
         assert!(find(&[b'x'; 1000]).is_none());

@@ -56,7 +56,10 @@ fn eval_digest(unit: &mut Unit<'_>, a: &Args<'_>, read_only: bool) -> Outcome {
 
 fn run(unit: &mut Unit<'_>, script: Script, call: &Call<'_>) -> Outcome {
     let state = &mut *unit.state;
-    state.scripts.run(script, call, &mut state.db, unit.reply)
+    state.db.caller.is_script = true;
+    let outcome = state.scripts.run(script, call, &mut state.db, unit.reply);
+    state.db.caller.is_script = false;
+    outcome
 }
 
 pub(super) fn script(unit: &mut Unit<'_>, a: &Args<'_>) -> Outcome {

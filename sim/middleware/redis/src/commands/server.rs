@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    commands::{Args, Command, Context, Run, TABLE, find, is},
+    commands::{Args, Context, is, reply_help, wrong_subcommand},
     config::SetError,
-    error::{Outcome, ReplyError, SYNTAX},
-    replication,
+    error::{Outcome, ReplyError, SYNTAX, fixed},
+    number::parse_i64,
     session::Unit,
 };
 
@@ -14,10 +14,20 @@ use crate::{
 pub(crate) const VERSION: &str = "7.0.15";
 
 pub(super) fn ping(c: &mut Context<'_>, a: &Args<'_>) -> Outcome {
-    match a {
-        [_] => c.reply.status("PONG"),
-        [_, message] => c.reply.bulk(message),
+    let message = match a {
+        [_] => None,
+        [_, message] => Some(message),
         _ => return Err(ReplyError::wrong_arity("ping")),
+    };
+    if c.db.caller.is_subscriber {
+        // It looks like a message, which is what such a connection reads.
+        c.reply.array(2);
+        c.reply.bulk(b"pong");
+        c.reply.bulk(message.copied().unwrap_or_default());
+    } else if let Some(message) = message {
+        c.reply.bulk(message);
+    } else {
+        c.reply.status("PONG");
     }
     Ok(())
 }
@@ -35,35 +45,6 @@ pub(super) fn time(c: &mut Context<'_>, _: &Args<'_>) -> Outcome {
     Ok(())
 }
 
-/// `INFO [section…]`
-pub(super) fn info(unit: &mut Unit<'_>, a: &Args<'_>) -> Outcome {
-    let wanted = |name: &str| {
-        let all = |section: &&[u8]| is(section, "ALL") || is(section, "DEFAULT") || is(section, "EVERYTHING");
-        a.len() == 1 || a[1..].iter().any(|section| is(section, name) || all(section))
-    };
-    let mut sections = Vec::new();
-    if wanted("SERVER") {
-        let mode = if unit.state.config.cluster_enabled { "cluster" } else { "standalone" };
-        let port = unit.state.port;
-        sections
-            .push(format!("# Server\r\nredis_version:{VERSION}\r\nredis_mode:{mode}\r\ntcp_port:{port}\r\n"));
-    }
-    if wanted("REPLICATION") {
-        sections.push(format!("# Replication\r\n{}", replication::commands::info(unit)));
-    }
-    if wanted("CLUSTER") {
-        let enabled = u8::from(unit.state.config.cluster_enabled);
-        sections.push(format!("# Cluster\r\ncluster_enabled:{enabled}\r\n"));
-    }
-    if wanted("KEYSPACE") {
-        let keys = unit.state.db.keyspace.len();
-        let line = if keys == 0 { String::new() } else { format!("db0:keys={keys}\r\n") };
-        sections.push(format!("# Keyspace\r\n{line}"));
-    }
-    unit.reply.text(&sections.join("\r\n"));
-    Ok(())
-}
-
 pub(super) fn config(unit: &mut Unit<'_>, a: &Args<'_>) -> Outcome {
     if is(a[1], "GET") {
         let found: BTreeMap<&str, String> = a[2..]
@@ -76,81 +57,95 @@ pub(super) fn config(unit: &mut Unit<'_>, a: &Args<'_>) -> Outcome {
             unit.reply.bulk(value.as_bytes());
         }
     } else if is(a[1], "SET") {
-        let (pairs, rest) = a[2..].as_chunks::<2>();
-        if !rest.is_empty() {
-            return Err(ReplyError::wrong_arity("config|set"));
-        }
-        let mut changed = unit.state.config.clone();
-        for [name, value] in pairs {
-            let (name, value) = (String::from_utf8_lossy(name), String::from_utf8_lossy(value));
-            changed.change(&name, &value).map_err(|error| match error {
-                SetError::Unknown => ReplyError::new(format!(
-                    "ERR Unknown option or number of arguments for CONFIG SET - '{name}'"
-                )),
-                SetError::Immutable => ReplyError::new(format!(
-                    "ERR CONFIG SET failed (possibly related to argument '{name}') - can't set immutable config"
-                )),
-                SetError::Invalid(why) => ReplyError::new(format!(
-                    "ERR CONFIG SET failed (possibly related to argument '{name}') - {why}"
-                )),
-            })?;
-        }
-        unit.state.configure(changed);
+        set_config(unit, &a[2..])?;
         unit.reply.ok();
+    } else if is(a[1], "RESETSTAT") {
+        unit.state.db.reset_stats();
+        unit.reply.ok();
+    } else if is(a[1], "REWRITE") {
+        return Err(fixed("ERR The server is running without a config file"));
     } else {
-        unit.reply.ok();
+        reply_help(unit.reply, a, CONFIG_HELP);
     }
     Ok(())
 }
 
-pub(super) fn command(unit: &mut Unit<'_>, a: &Args<'_>) -> Outcome {
+/// Sets several parameters, or none of them.
+fn set_config(unit: &mut Unit<'_>, pairs: &[&[u8]]) -> Outcome {
+    let (pairs, rest) = pairs.as_chunks::<2>();
+    if !rest.is_empty() {
+        return Err(ReplyError::wrong_arity("config|set"));
+    }
+    let failed = |name: &str, why: &str| {
+        ReplyError::new(format!("ERR CONFIG SET failed (possibly related to argument '{name}') - {why}"))
+    };
+    let mut changed = unit.state.config.clone();
+    let mut seen = Vec::new();
+    for [given, _] in pairs {
+        let given = String::from_utf8_lossy(given);
+        let name = given.to_lowercase();
+        changed.check_change(&name).map_err(|error| match error {
+            SetError::Unknown => ReplyError::new(format!(
+                "ERR Unknown option or number of arguments for CONFIG SET - '{given}'"
+            )),
+            _ => failed(&given, "can't set immutable config"),
+        })?;
+        if seen.contains(&name) {
+            return Err(failed(&given, "duplicate parameter"));
+        }
+        seen.push(name);
+    }
+    for ([_, value], name) in pairs.iter().zip(&seen) {
+        changed.change(name, &String::from_utf8_lossy(value)).map_err(|error| match error {
+            SetError::Invalid(why) => failed(name, &why),
+            _ => failed(name, "can't set immutable config"),
+        })?;
+    }
+    unit.state.configure(changed);
+    Ok(())
+}
+
+const SLOWLOG_HELP: &[&str] = &[
+    "GET [<count>]",
+    "    Return top <count> entries from the slowlog (default: 10, -1 mean all).",
+    "    Entries are made of:",
+    "    id, timestamp, time in microseconds, arguments array, client IP and port,",
+    "    client name",
+    "LEN",
+    "    Return the length of the slowlog.",
+    "RESET",
+    "    Reset the slowlog.",
+];
+
+/// The log of slow commands, of which there are none.
+pub(super) fn slowlog(unit: &mut Unit<'_>, a: &Args<'_>) -> Outcome {
     match a {
-        [_] => {
-            unit.reply.array(TABLE.len());
-            for command in TABLE {
-                describe(unit, command);
+        [_, what] if is(what, "HELP") => reply_help(unit.reply, a, SLOWLOG_HELP),
+        [_, what] if is(what, "LEN") => unit.reply.integer(0),
+        [_, what] if is(what, "RESET") => unit.reply.ok(),
+        [_, what] if is(what, "GET") => unit.reply.array(0),
+        [_, what, count] if is(what, "GET") => {
+            let is_count = parse_i64(count).is_some_and(|count| count >= -1);
+            if !is_count {
+                return Err(fixed("ERR count should be greater than or equal to -1"));
             }
+            unit.reply.array(0);
         }
-        [_, what] if is(what, "COUNT") => unit.reply.count(TABLE.len()),
-        [_, what, ..] if is(what, "DOCS") => unit.reply.map(0),
-        [_, what] if is(what, "LIST") => {
-            unit.reply.set(TABLE.len());
-            for command in TABLE {
-                unit.reply.bulk(command.name.as_bytes());
-            }
-        }
-        [_, what, names @ ..] if is(what, "INFO") => {
-            unit.reply.array(names.len());
-            for name in names {
-                match find(name) {
-                    Some(command) => describe(unit, command),
-                    None => unit.reply.null_array(),
-                }
-            }
-        }
-        _ => return Err(SYNTAX),
+        _ => return Err(wrong_subcommand(a)),
     }
     Ok(())
 }
 
-fn describe(unit: &mut Unit<'_>, command: &Command) {
-    let reply = &mut unit.reply;
-    let mut flags = vec![if command.writes { "write" } else { "readonly" }];
-    if matches!(command.run, Run::Session(_)) {
-        flags = vec!["noscript"];
-    }
-    reply.array(6);
-    reply.bulk(command.name.as_bytes());
-    reply.integer(i64::from(command.arity));
-    reply.set(flags.len());
-    for flag in flags {
-        reply.status(flag);
-    }
-    let (first, last, step) = command.keys;
-    for place in [first, last, step] {
-        reply.integer(i64::from(place));
-    }
-}
+const CONFIG_HELP: &[&str] = &[
+    "GET <pattern>",
+    "    Return parameters matching the glob-like <pattern> and their values.",
+    "SET <directive> <value>",
+    "    Set the configuration <directive> to <value>.",
+    "RESETSTAT",
+    "    Reset statistics reported by the INFO command.",
+    "REWRITE",
+    "    Rewrite the configuration file.",
+];
 
 /// Is this a syntax that `FLUSHALL`-like commands take?
 pub(super) fn sync_option(a: &[&[u8]]) -> Outcome {

@@ -223,31 +223,71 @@ pub(super) fn zpopmax(c: &mut Context<'_>, a: &Args<'_>) -> Outcome {
 
 /// `ZMPOP numkeys key… MIN|MAX [COUNT count]`: takes from the first sorted set that is there.
 pub(super) fn zmpop(c: &mut Context<'_>, a: &Args<'_>) -> Outcome {
-    let PopFirst { keys, from: highest, count } = PopFirst::parse(a, |end| match end {
-        end if is(end, "MIN") => Ok(false),
-        end if is(end, "MAX") => Ok(true),
-        _ => Err(SYNTAX),
-    })?;
+    let PopFirst { keys, from: highest, count } = PopFirst::parse(&a[1..], is_highest)?;
     for key in keys {
-        let popped = c.db.keyspace.edit(key, |set: &mut SortedSet| {
-            let wanted = count.min(set.len());
-            let popped: Vec<(Blob, f64)> = (0..wanted).filter_map(|_| set.pop(highest)).collect();
-            (popped, true)
-        })?;
-        if let Some(popped) = popped {
-            c.reply.array(2);
-            c.reply.bulk(key);
-            c.reply.array(popped.len());
-            for (member, score) in &popped {
-                c.reply.array(2);
-                c.reply.bulk(member);
-                c.reply.double(*score);
-            }
+        if take(c, key, highest, count)?.is_some() {
             return Ok(());
         }
     }
     c.reply.null_array();
     Ok(())
+}
+
+/// Reads which end of a sorted set is meant.
+pub(super) fn is_highest(end: &[u8]) -> Result<bool, ReplyError> {
+    match end {
+        end if is(end, "MIN") => Ok(false),
+        end if is(end, "MAX") => Ok(true),
+        _ => Err(SYNTAX),
+    }
+}
+
+/// Takes up to so many members of a sorted set, and replies with them and the key; `None` if there is no sorted set,
+/// otherwise how many there were.
+pub(super) fn take(
+    c: &mut Context<'_>,
+    key: &[u8],
+    highest: bool,
+    count: usize,
+) -> Result<Option<usize>, ReplyError> {
+    let Some(popped) = pop_members(c, key, highest, count)? else { return Ok(None) };
+    c.reply.array(2);
+    c.reply.bulk(key);
+    c.reply.array(popped.len());
+    for (member, score) in &popped {
+        c.reply.array(2);
+        c.reply.bulk(member);
+        c.reply.double(*score);
+    }
+    Ok(Some(popped.len()))
+}
+
+/// Takes one member of a sorted set, and replies with the key, it and its score in one row; false if there is no sorted
+/// set.
+pub(super) fn take_one(c: &mut Context<'_>, key: &[u8], highest: bool) -> Result<bool, ReplyError> {
+    let Some(popped) = pop_members(c, key, highest, 1)? else { return Ok(false) };
+    c.reply.array(popped.len() * 2 + 1);
+    c.reply.bulk(key);
+    for (member, score) in &popped {
+        c.reply.bulk(member);
+        c.reply.double(*score);
+    }
+    Ok(true)
+}
+
+/// Members with their scores.
+type Members = Vec<(Blob, f64)>;
+
+fn pop_members(
+    c: &mut Context<'_>,
+    key: &[u8],
+    highest: bool,
+    count: usize,
+) -> Result<Option<Members>, ReplyError> {
+    c.db.keyspace.edit(key, |set: &mut SortedSet| {
+        let wanted = count.min(set.len());
+        ((0..wanted).filter_map(|_| set.pop(highest)).collect(), true)
+    })
 }
 
 /// Replies with members; with scores, RESP3 nests a pair per member.

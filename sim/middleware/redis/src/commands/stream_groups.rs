@@ -9,7 +9,7 @@ use crate::{
         stream_ids::{self, End, reply_entry, reply_id},
     },
     error::{Outcome, ReplyError, SYNTAX, fixed},
-    keyspace::Blob,
+    keyspace::{Awaited, Blob},
     number::{integer, parse_i64},
     stream::{Claim, Fields, Group, Stream, StreamId},
 };
@@ -134,6 +134,9 @@ pub(super) fn xgroup(c: &mut Context<'_>, a: &Args<'_>) -> Outcome {
         let gone =
             c.db.keyspace.edit(key, |stream: &mut Stream| (stream.groups.remove(name).is_some(), false))?;
         c.db.keyspace.note(key);
+        if gone == Some(true) {
+            c.db.keyspace.signal(key, Awaited::Stream);
+        }
         c.reply.integer(i64::from(gone == Some(true)));
         return Ok(());
     }

@@ -1,37 +1,59 @@
-//! `XREAD` and `XREADGROUP`. `BLOCK` is refused: see the crate's documentation.
+//! `XREAD` and `XREADGROUP`.
+
+use std::collections::BTreeMap;
 
 use crate::{
     commands::{
-        Args, Context, is,
+        Args, Context,
+        blocking::{wait, whole_timeout_ms},
+        is,
         stream_groups::{propagate_position, propagate_taken},
         stream_ids::{self, reply_entry, reply_id},
     },
     error::{Outcome, ReplyError, SYNTAX, fixed},
+    keyspace::Blob,
     number::integer,
     stream::{ReadOutcome, Stream, StreamId},
+    waiting::Want,
 };
 use wire::redis::reply::Protocol;
 
 /// What stands for `>`, as in Redis: the entries that the group has not seen yet.
 const UNSEEN: StreamId = StreamId::MAX;
+/// What a client gets at most that waited without saying how much it wants.
+const COUNT_AFTER_WAITING: usize = 1000;
 
 /// The arguments of both commands.
 struct Read<'a> {
     count: usize,
     acknowledged: bool,
+    /// How long to wait for entries, milliseconds; 0: for ever.
+    block_ms: Option<u64>,
     group: Option<(&'a [u8], &'a [u8])>,
     keys: &'a [&'a [u8]],
     ids: &'a [&'a [u8]],
 }
 
 impl<'a> Read<'a> {
-    fn parse(a: &'a Args<'a>, by_group: bool) -> Result<Self, ReplyError> {
-        let mut read = Self { count: usize::MAX, acknowledged: false, group: None, keys: &[], ids: &[] };
+    /// Everything of a stream, of which nothing is named yet.
+    fn all() -> Self {
+        Self { count: usize::MAX, acknowledged: false, block_ms: None, group: None, keys: &[], ids: &[] }
+    }
+
+    fn parse(c: &Context<'_>, a: &'a Args<'a>, by_group: bool) -> Result<Self, ReplyError> {
+        let mut read = Self::all();
         let mut rest = &a[1..];
         loop {
             rest = match rest {
-                [option, _, ..] if is(option, "BLOCK") => {
-                    return Err(fixed("ERR BLOCK is not supported by this server"));
+                [option, time, rest @ ..] if is(option, "BLOCK") => {
+                    if c.db.caller.is_script {
+                        let name = String::from_utf8_lossy(a[0]);
+                        return Err(ReplyError::new(format!(
+                            "ERR {name} command is not allowed with BLOCK option from scripts"
+                        )));
+                    }
+                    read.block_ms = Some(whole_timeout_ms(time)?);
+                    rest
                 }
                 [option, count, rest @ ..] if is(option, "COUNT") => {
                     // Zero and less are no limit.
@@ -117,7 +139,20 @@ impl<'a> Read<'a> {
         if after == UNSEEN && top <= seen {
             return Ok(None);
         }
-        if stream.group(group).is_some_and(|group| !group.consumers.contains_key(consumer)) {
+        self.read_by_group(c, key, (group, consumer), after)
+    }
+
+    fn read_by_group(
+        &self,
+        c: &mut Context<'_>,
+        key: &[u8],
+        (group, consumer): (&[u8], &[u8]),
+        after: StreamId,
+    ) -> Result<Option<ReadOutcome>, ReplyError> {
+        let stream = c.db.keyspace.read::<Stream>(key)?;
+        if let Some(stream) = stream
+            && stream.group(group).is_some_and(|group| !group.consumers.contains_key(consumer))
+        {
             c.db.propagation.instead(&[b"XGROUP", b"CREATECONSUMER", key, group, consumer]);
         }
         let now_ms = c.db.now_ms();
@@ -163,11 +198,13 @@ fn only_with_group(option: &str) -> ReplyError {
 }
 
 pub(super) fn xread(c: &mut Context<'_>, a: &Args<'_>) -> Outcome {
-    run(c, &Read::parse(a, false)?)
+    let read = Read::parse(c, a, false)?;
+    run(c, &read)
 }
 
 pub(super) fn xreadgroup(c: &mut Context<'_>, a: &Args<'_>) -> Outcome {
-    run(c, &Read::parse(a, true)?)
+    let read = Read::parse(c, a, true)?;
+    run(c, &read)
 }
 
 fn run(c: &mut Context<'_>, read: &Read<'_>) -> Outcome {
@@ -175,15 +212,54 @@ fn run(c: &mut Context<'_>, read: &Read<'_>) -> Outcome {
     let streams: Vec<(&[u8], StreamId)> =
         streams.map(|(key, id)| Ok((*key, read.after(c, key, id)?))).collect::<Result<_, ReplyError>>()?;
     let mut outcomes = Vec::new();
-    for (key, after) in streams {
-        if let Some(outcome) = read.read(c, key, after)? {
-            outcomes.push((key, outcome));
+    for (key, after) in &streams {
+        if let Some(outcome) = read.read(c, key, *after)? {
+            outcomes.push((*key, outcome));
         }
     }
-    if outcomes.is_empty() {
+    if !outcomes.is_empty() {
+        reply(c, &outcomes);
+    } else if let Some(block_ms) = read.block_ms {
+        let mut after = BTreeMap::new();
+        for (key, id) in streams {
+            after.entry(Blob::from(key)).or_insert(id);
+        }
+        let group = read.group.map(|(group, consumer)| (group.into(), consumer.into(), read.acknowledged));
+        let count = if read.count == usize::MAX { COUNT_AFTER_WAITING } else { read.count };
+        wait(c, read.keys, Want::Stream { group, count, after }, block_ms);
+    } else {
         c.reply.null_array();
-        return Ok(());
     }
+    Ok(())
+}
+
+/// Gives a client that waited the entries of a stream that has some now.
+pub(super) fn serve(
+    c: &mut Context<'_>,
+    key: &[u8],
+    group: Option<(&[u8], &[u8])>,
+    acknowledged: bool,
+    count: usize,
+    after: StreamId,
+) -> Outcome {
+    let read = Read { count, acknowledged, group, ..Read::all() };
+    let outcome = match group {
+        Some(names) => read.read_by_group(c, key, names, UNSEEN)?,
+        None => {
+            let stream = c.db.keyspace.read::<Stream>(key)?;
+            stream.zip(after.next()).map(|(stream, start)| {
+                let entries = stream.log.range(start, StreamId::MAX).take(count);
+                entries.map(|(id, fields)| (id, Some(fields.clone()))).collect()
+            })
+        }
+    };
+    // What came may be gone already: then there is a stream without entries.
+    reply(c, &[(key, outcome.unwrap_or_default())]);
+    Ok(())
+}
+
+/// Writes what was read from each stream.
+fn reply(c: &mut Context<'_>, outcomes: &[(&[u8], ReadOutcome)]) {
     // RESP3 has a map of the streams, RESP2 a list of pairs.
     let nested = c.reply.protocol() == Protocol::Resp2;
     if nested {
@@ -191,7 +267,7 @@ fn run(c: &mut Context<'_>, read: &Read<'_>) -> Outcome {
     } else {
         c.reply.map(outcomes.len());
     }
-    for (key, outcome) in &outcomes {
+    for (key, outcome) in outcomes {
         if nested {
             c.reply.array(2);
         }
@@ -208,5 +284,4 @@ fn run(c: &mut Context<'_>, read: &Read<'_>) -> Outcome {
             }
         }
     }
-    Ok(())
 }

@@ -6,7 +6,7 @@ use crate::{
         stream_ids::{self, End, reply_entries, reply_id},
     },
     error::{NO_SUCH_KEY, Outcome, ReplyError, SYNTAX, fixed},
-    keyspace::Blob,
+    keyspace::{Awaited, Blob},
     number::integer,
     stream::{Fields, Log, NextId, Stream, StreamId, Trim, TrimTo},
 };
@@ -132,6 +132,7 @@ pub(super) fn xadd(c: &mut Context<'_>, a: &Args<'_>) -> Outcome {
         let changed = added.is_ok();
         (added, changed)
     })??;
+    c.db.keyspace.signal(a[1], Awaited::Stream);
     // Replicas get the id that the clock gave.
     let (added_text, place) = (added.to_string(), a.len() - rest.len() - 1);
     let mut command = a.to_vec();

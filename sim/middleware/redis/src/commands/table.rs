@@ -1,9 +1,10 @@
 //! The static table that commands are dispatched by. Sorted by name.
 
 use super::{
-    Command, Run, bitfield, bitmaps, cluster, connection, dump, flags::Flags, floats, hashes, keys, lcs,
-    lists, persistence, random, scan, scripts, server, sets, sorted_set_algebra, sorted_set_ranges,
-    sorted_sets, stream_groups, stream_info, stream_reads, streams, strings, transactions,
+    Command, Run, bitfield, bitmaps, blocking, client, cluster, command, connection, dump, flags::Flags,
+    floats, hashes, info, keys, lcs, lists, persistence, pubsub, random, scan, scripts, server, sets,
+    sorted_set_algebra, sorted_set_ranges, sorted_sets, stream_groups, stream_info, stream_reads, streams,
+    strings, transactions,
 };
 use crate::replication::commands as replication;
 
@@ -40,7 +41,16 @@ const fn session(
     arity: i8,
     run: fn(&mut super::Unit<'_>, &super::Args<'_>) -> crate::error::Outcome,
 ) -> Command {
-    Command { name, arity, writes: false, flags: Flags::of(name), keys: NONE, run: Run::Session(run) }
+    session_with(name, arity, NONE, run)
+}
+
+const fn session_with(
+    name: &'static str,
+    arity: i8,
+    keys: (i8, i8, i8),
+    run: fn(&mut super::Unit<'_>, &super::Args<'_>) -> crate::error::Outcome,
+) -> Command {
+    Command { name, arity, writes: false, flags: Flags::of(name), keys, run: Run::Session(run) }
 }
 
 const NONE: (i8, i8, i8) = (0, 0, 0);
@@ -52,6 +62,8 @@ const TWO: (i8, i8, i8) = (1, 2, 1);
 const ALL: (i8, i8, i8) = (1, -1, 1);
 /// All arguments but the first are keys.
 const REST: (i8, i8, i8) = (2, -1, 1);
+/// All arguments but the last are keys.
+const KEYS_AND_ONE: (i8, i8, i8) = (1, -2, 1);
 /// Keys and values in turn.
 const PAIRS: (i8, i8, i8) = (1, -1, 2);
 
@@ -67,9 +79,17 @@ pub(crate) static TABLE: &[Command] = &[
     read("bitfield_ro", -2, ONE, bitfield::bitfield_ro),
     write("bitop", -4, REST, bitmaps::bitop),
     read("bitpos", -3, ONE, bitmaps::bitpos),
-    session("client", -2, connection::client),
+    write("blmove", 6, TWO, blocking::blmove),
+    write("blmpop", -5, NONE, blocking::blmpop),
+    write("blpop", -3, KEYS_AND_ONE, blocking::blpop),
+    write("brpop", -3, KEYS_AND_ONE, blocking::brpop),
+    write("brpoplpush", 4, TWO, blocking::brpoplpush),
+    write("bzmpop", -5, NONE, blocking::bzmpop),
+    write("bzpopmax", -3, KEYS_AND_ONE, blocking::bzpopmax),
+    write("bzpopmin", -3, KEYS_AND_ONE, blocking::bzpopmin),
+    session("client", -2, client::client),
     session("cluster", -2, cluster::cluster),
-    session("command", -1, server::command),
+    session("command", -1, command::command),
     session("config", -2, server::config),
     write("copy", -3, TWO, keys::copy),
     read("dbsize", 1, NONE, keys::dbsize),
@@ -116,7 +136,7 @@ pub(crate) static TABLE: &[Command] = &[
     write("incr", 2, ONE, strings::incr),
     write("incrby", 3, ONE, strings::incrby),
     write("incrbyfloat", 3, ONE, floats::incrbyfloat),
-    session("info", -1, server::info),
+    session("info", -1, info::info),
     read("keys", 2, NONE, keys::keys),
     session("lastsave", 1, persistence::lastsave),
     read("lcs", -3, TWO, lcs::lcs),
@@ -143,8 +163,12 @@ pub(crate) static TABLE: &[Command] = &[
     read("pexpiretime", 2, ONE, keys::pexpiretime),
     read("ping", -1, NONE, server::ping),
     write("psetex", 4, ONE, strings::psetex),
+    session("psubscribe", -2, pubsub::psubscribe),
     session("psync", -3, replication::psync),
     read("pttl", 2, ONE, keys::pttl),
+    read("publish", 3, NONE, pubsub::publish),
+    read("pubsub", -2, NONE, pubsub::pubsub),
+    session("punsubscribe", -1, pubsub::punsubscribe),
     session("quit", -1, connection::quit),
     read("randomkey", 1, NONE, keys::randomkey),
     session("readonly", 1, cluster::readonly),
@@ -177,26 +201,32 @@ pub(crate) static TABLE: &[Command] = &[
     write("sinterstore", -3, ALL, sets::sinterstore),
     read("sismember", 3, ONE, sets::sismember),
     session("slaveof", 3, replication::replicaof),
+    session("slowlog", -2, server::slowlog),
     read("smembers", 2, ONE, sets::smembers),
     read("smismember", -3, ONE, sets::smismember),
     write("smove", 4, TWO, sets::smove),
     write("spop", -2, ONE, sets::spop),
+    read("spublish", 3, ONE, pubsub::spublish),
     read("srandmember", -2, ONE, random::srandmember),
     write("srem", -3, ONE, sets::srem),
     read("sscan", -3, ONE, scan::sscan),
+    session_with("ssubscribe", -2, ALL, pubsub::ssubscribe),
     read("strlen", 2, ONE, strings::strlen),
+    session("subscribe", -2, pubsub::subscribe),
     read("substr", 4, ONE, strings::getrange),
     read("sunion", -2, ALL, sets::sunion),
     write("sunionstore", -3, ALL, sets::sunionstore),
+    session_with("sunsubscribe", -1, ALL, pubsub::sunsubscribe),
     session("sync", 1, replication::sync),
     read("time", 1, NONE, server::time),
     read("touch", -2, ALL, keys::exists),
     read("ttl", 2, ONE, keys::ttl),
     read("type", 2, ONE, keys::type_of),
     write("unlink", -2, ALL, keys::del),
+    session("unsubscribe", -1, pubsub::unsubscribe),
     session("unwatch", 1, transactions::unwatch),
     session("wait", 3, replication::wait),
-    session("watch", -2, transactions::watch),
+    session_with("watch", -2, ALL, transactions::watch),
     write("xack", -4, ONE, stream_groups::xack),
     write("xadd", -5, ONE, streams::xadd),
     write("xautoclaim", -6, ONE, stream_groups::xautoclaim),
@@ -248,11 +278,39 @@ pub(crate) static TABLE: &[Command] = &[
 
 /// The subcommands of container commands, with their arity (the container included).
 pub(super) static SUBCOMMANDS: &[(&str, &[(&str, i8)])] = &[
-    ("client", &[("getname", 2), ("id", 2), ("info", 2), ("list", -2), ("no-evict", 3), ("setname", 3)]),
+    (
+        "client",
+        &[
+            ("getname", 2),
+            ("help", 2),
+            ("id", 2),
+            ("info", 2),
+            ("kill", -3),
+            ("list", -2),
+            ("no-evict", 3),
+            ("pause", -3),
+            ("reply", 3),
+            ("setname", 3),
+            ("unblock", -3),
+            ("unpause", 2),
+        ],
+    ),
     ("cluster", crate::cluster::SUBCOMMANDS),
-    ("command", &[("count", 2), ("docs", -2), ("info", -2), ("list", -2)]),
-    ("config", &[("get", -3), ("resetstat", 2), ("set", -4)]),
+    ("command", &[("count", 2), ("docs", -2), ("getkeys", -4), ("help", 2), ("info", -2), ("list", -2)]),
+    ("config", &[("get", -3), ("help", 2), ("resetstat", 2), ("rewrite", 2), ("set", -4)]),
+    (
+        "pubsub",
+        &[
+            ("channels", -2),
+            ("help", 2),
+            ("numpat", 2),
+            ("numsub", -2),
+            ("shardchannels", -2),
+            ("shardnumsub", -2),
+        ],
+    ),
     ("script", &[("exists", -3), ("flush", -2), ("kill", 2), ("load", 3)]),
+    ("slowlog", &[("get", -2), ("help", 2), ("len", 2), ("reset", 2)]),
     (
         "xgroup",
         &[

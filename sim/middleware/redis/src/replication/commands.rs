@@ -20,6 +20,15 @@ pub(crate) fn psync(unit: &mut Unit<'_>, a: &Args<'_>) -> Outcome {
     let wanted = u64::try_from(offset).ok();
     let goes_on = wanted.filter(|offset| unit.state.replication.can_continue(&id, *offset));
     world::sometimes!(goes_on.is_none(), "redis.psync-refused");
+    let stats = &mut unit.state.db.stats;
+    match goes_on {
+        Some(_) => stats.partial_syncs += 1,
+        None => {
+            stats.full_syncs += 1;
+            // Who knows of no history did not ask for a part of one.
+            stats.refused_partial_syncs += u64::from(id != "?");
+        }
+    }
     match goes_on {
         Some(offset) => {
             let id = &unit.state.replication.id;
@@ -39,6 +48,7 @@ pub(crate) fn psync(unit: &mut Unit<'_>, a: &Args<'_>) -> Outcome {
 /// `SYNC`: the same for those who know no ids, such as `redis-cli --replica`.
 pub(crate) fn sync(unit: &mut Unit<'_>, _: &Args<'_>) -> Outcome {
     refuse_severed(unit)?;
+    unit.state.db.stats.full_syncs += 1;
     attach(unit, Sync::Full { announced: false });
     Ok(())
 }
@@ -118,7 +128,7 @@ pub(crate) fn replicaof(unit: &mut Unit<'_>, a: &Args<'_>) -> Outcome {
         unit.reply.status("OK Already connected to specified master");
         return Ok(());
     }
-    state.replication.follow(address, now_ms());
+    state.follow(address);
     unit.reply.ok();
     Ok(())
 }

@@ -44,18 +44,18 @@ pub(crate) enum Sync {
 pub(crate) async fn run<S: AsyncRead + AsyncWrite + Unpin>(
     server: &Server,
     stream: S,
-    session: &Session,
+    connection: i64,
     sync: Sync,
     already_read: BytesMut,
 ) -> io::Result<()> {
-    let attached = Attached { server, connection: session.id };
+    let attached = Attached { server, connection };
     let (mut reader, mut writer) = tokio::io::split(stream);
-    let listening = listen(server, session.id, &mut reader, already_read);
+    let listening = listen(server, connection, &mut reader, already_read);
     let talking = async {
         if let Sync::Full { announced } = sync {
-            send_snapshot(server, session.id, announced, &mut writer).await?;
+            send_snapshot(server, connection, announced, &mut writer).await?;
         }
-        send_stream(server, session.id, &mut writer).await
+        send_stream(server, connection, &mut writer).await
     };
     let ended = tokio::select! {
         biased;

@@ -241,6 +241,13 @@ impl Replication {
         }
     }
 
+    /// A replica has to come again, if it is one.
+    pub(crate) fn let_replica_go(&mut self, connection: i64) {
+        if self.replicas.remove(&connection).is_some() {
+            self.bells.stream.notify_waiters();
+        }
+    }
+
     /// A replica has said how far it is.
     pub(crate) fn acknowledge(&mut self, connection: i64, offset: u64, now_ms: u64) {
         if let Some(replica) = self.replicas.get_mut(&connection) {
@@ -266,8 +273,10 @@ impl Replication {
     }
 
     /// Asks the replicas if somebody wants to know.
-    pub(crate) fn ask_if_wanted(&mut self) {
-        if std::mem::take(&mut self.ask_replicas) && self.master.is_none() {
+    pub(crate) fn ask_if_wanted(&mut self, is_paused: bool) {
+        // During a pause nothing is added to the stream: a replica waits for its end.
+        if self.ask_replicas && !is_paused && std::mem::take(&mut self.ask_replicas) && self.master.is_none()
+        {
             let mut command = Vec::new();
             encode(&[b"REPLCONF", b"GETACK", b"*"], &mut command);
             self.feed(&command);
@@ -290,9 +299,16 @@ impl Replication {
     }
 
     /// What is done once a second, `beat` counted from 0.
-    pub(crate) fn cron(&mut self, config: &Config, now_ms: u64, beat: u64, draw: impl FnMut() -> u64) {
+    pub(crate) fn cron(
+        &mut self,
+        config: &Config,
+        now_ms: u64,
+        beat: u64,
+        is_paused: bool,
+        draw: impl FnMut() -> u64,
+    ) {
         let period = config.repl_ping_replica_period.as_secs().max(1);
-        if beat.is_multiple_of(period) && !self.replicas.is_empty() && self.master.is_none() {
+        if beat.is_multiple_of(period) && !is_paused && !self.replicas.is_empty() && self.master.is_none() {
             let mut ping = Vec::new();
             encode(&[b"PING"], &mut ping);
             self.feed(&ping);

@@ -8,9 +8,11 @@ use std::{
 use wire::redis::reply::{Protocol, Writer};
 
 use crate::{
-    commands::{self, Args, Context, Database, Run, perform},
-    error::{Outcome, ReplyError, UNKNOWN_FROM_SCRIPT, WRONG_ARITY_FROM_SCRIPT, fixed},
+    commands::{self, Args, Context, Database, Flags, Run, perform},
+    error::{OUT_OF_MEMORY, Outcome, ReplyError, UNKNOWN_FROM_SCRIPT, WRONG_ARITY_FROM_SCRIPT, fixed},
 };
+
+const NOT_FROM_SCRIPT: ReplyError = fixed("ERR This Redis command is not allowed from script");
 
 /// What a running script works on. The server's data is lent to it and taken back at its end.
 #[derive(Debug, Default)]
@@ -31,10 +33,11 @@ impl Running {
             return Err(WRONG_ARITY_FROM_SCRIPT);
         }
         commands::check_subcommand_of_script(command, args)?;
-        let Run::Data(run) = command.run else {
-            return Err(fixed("ERR This Redis command is not allowed from script"));
-        };
-        if self.read_only && command.writes {
+        let Run::Data(run) = command.run else { return Err(NOT_FROM_SCRIPT) };
+        if command.flags.has(Flags::NO_SCRIPT) {
+            return Err(NOT_FROM_SCRIPT);
+        }
+        if self.read_only && (command.writes || command.flags.has(Flags::MAY_REPLICATE)) {
             return Err(fixed("ERR Write commands are not allowed from read-only scripts."));
         }
         self.db.route_call(command, args)?;
@@ -45,8 +48,14 @@ impl Running {
         {
             return Err(error);
         }
+        if self.db.is_out_of_memory && !self.has_written && command.flags.has(Flags::DENY_OOM) {
+            return Err(OUT_OF_MEMORY);
+        }
         self.has_written |= command.writes;
-        perform(command, run, &mut Context { db: &mut self.db, reply: &mut self.scratch }, args)
+        let outcome =
+            perform(command, run, &mut Context { db: &mut self.db, reply: &mut self.scratch }, args);
+        self.db.stats.called(command, commands::subcommand_name(command, args), outcome.as_ref().err());
+        outcome
     }
 }
 

@@ -94,6 +94,11 @@ impl Scripts {
         Ok(Script(place))
     }
 
+    /// Number of scripts.
+    pub(crate) fn len(&self) -> usize {
+        self.sources.len()
+    }
+
     pub(crate) fn find(&self, digest: &Digest) -> Option<Script> {
         self.sources.get_index_of(digest).map(Script)
     }

@@ -26,6 +26,7 @@ fn a_failed_master_is_replaced_in_the_time_that_redis_takes() {
             "suspected after {suspected} ms"
         );
         assert!(failed <= TIMEOUT_MS * 2 + 300, "failed after {failed} ms");
+        assert_eq!(net.hosts[3].held_for_failed, [net.id(0)], "told once");
         assert!((500..=1200).contains(&(won - failed)), "elected after {} ms", won - failed);
         let all = net.run_until(2000, |net| [1, 2, 3, 4, 5].iter().all(|host| net.node(*host).is_up()));
         assert!(all <= 500, "{all}");

@@ -37,6 +37,7 @@ pub(crate) struct Host {
     pub(crate) offset: i64,
     /// Writes that no other node has, lost when it follows another: since the last look.
     pub(crate) demotions: Vec<(NodeId, i64)>,
+    pub(crate) held_for_failed: Vec<NodeId>,
     following: Option<usize>,
     master_link: MasterLink,
     pub(crate) paused_until_ms: i64,
@@ -149,6 +150,7 @@ impl Net {
                 skew_ms: 0,
                 offset: 0,
                 demotions: Vec::new(),
+                held_for_failed: Vec::new(),
                 following: None,
                 master_link: MasterLink::Down { since_ms: 0 },
                 paused_until_ms: 0,
@@ -487,6 +489,7 @@ impl Net {
             Action::Publish { shard, channel, message } => {
                 state.published.push((shard, channel.to_vec(), message.to_vec()));
             }
+            Action::HeldForFailed { node } => state.held_for_failed.push(node),
             _ => panic!("an action for the network: {action:?}"),
         }
     }

@@ -200,6 +200,20 @@ impl Raw {
         reply.unwrap_or(Reply::Closed)
     }
 
+    /// The replies that have come already.
+    #[expect(clippy::disallowed_methods, reason = "looks whether there is something")]
+    pub(crate) async fn pending(&mut self) -> Vec<Reply> {
+        let mut replies = Vec::new();
+        while let Ok(reply) = tokio::time::timeout(Duration::from_micros(200), self.read_forever()).await {
+            let is_closed = reply == Reply::Closed;
+            replies.push(reply);
+            if is_closed {
+                break;
+            }
+        }
+        replies
+    }
+
     async fn read_forever(&mut self) -> Reply {
         loop {
             let mut at = 0;

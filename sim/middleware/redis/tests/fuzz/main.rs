@@ -1,42 +1,15 @@
 //! Garbage from the wire: never a panic, never memory for what was only announced.
 
+#[path = "../common/mod.rs"]
 mod common;
+mod hostile;
 
-use std::time::Duration;
+use std::path::Path;
 
 use common::{Raw, Reply, block_on, serve};
+use hostile::feed;
 use proptest::prelude::*;
 use redis_middleware::{Options, Server};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use world::{sim, time};
-
-/// How long a server may be silent before a client hangs up, in simulated time: what waits longer waits for ever.
-const SILENCE: Duration = Duration::from_secs(60);
-
-/// Feeds bytes to a server in pieces, in a simulation, since a command may wait for time to pass; what it answered until
-/// it closed the connection or fell silent.
-fn feed(pieces: &[Vec<u8>]) -> Vec<u8> {
-    let pieces = pieces.to_vec();
-    let talk = || async move {
-        let (mut client, stream) = tokio::io::duplex(1 << 20);
-        let server = Server::new(Options::default());
-        let talk = async move {
-            let mut answer = Vec::new();
-            for piece in pieces {
-                if client.write_all(&piece).await.is_err() {
-                    break;
-                }
-            }
-            while let Ok(Ok(1..)) = time::timeout(SILENCE, client.read_buf(&mut answer)).await {}
-            let _ = client.shutdown().await;
-            let _ = client.read_to_end(&mut answer).await;
-            answer
-        };
-        let (_, answer) = tokio::join!(server.serve(stream), talk);
-        answer
-    };
-    sim::run(sim::Config::new(1), talk).result.unwrap_or_else(|failure| panic!("{failure}"))
-}
 
 /// Bytes that look like requests, more or less.
 fn noise() -> impl Strategy<Value = Vec<u8>> {
@@ -147,4 +120,16 @@ fn the_largest_string_ends_with_its_last_bit() {
     // A field may go on past the limit, as in Redis.
     let expected = format!(":0\r\n:536870912\r\n:1\r\n*1\r\n:-9223372036854775808\r\n:536870920\r\n{error}");
     assert_eq!(String::from_utf8_lossy(&answer), expected);
+}
+
+/// What the fuzzer (`ci/fuzz`) found to reach something, or to break something once.
+#[test]
+fn what_the_fuzzer_kept_breaks_nothing() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../fixtures/hostile-redis");
+    let mut played = 0;
+    for entry in std::fs::read_dir(&folder).expect("the folder is there") {
+        hostile::play(&std::fs::read(entry.expect("readable").path()).expect("readable"));
+        played += 1;
+    }
+    assert!(played > 100, "{played} files in {}", folder.display());
 }
