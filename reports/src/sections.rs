@@ -275,13 +275,13 @@ fn recovery_note(recovery: &Recovery) -> String {
     };
     let back = match recovery.rto_s {
         Some(time) => format!("back after {}", units::seconds(time)),
-        None => "never back".to_owned(),
+        None => "not seen to be back".to_owned(),
     };
     let lost = match recovery.lost_acknowledged {
         0 => "nothing acknowledged was lost".to_owned(),
         lost => {
             let age = units::seconds(recovery.rpo_s);
-            format!("{} acknowledged lost, the oldest {age} before the fault", units::count(lost))
+            format!("{} acknowledged lost, within {age} of the fault", units::count(lost))
         }
     };
     format!("{detected}, {back}, {lost}")

@@ -153,10 +153,12 @@ fn the_run_may_end_before_ten_seconds_are_over() {
 fn attempts_that_wait_when_the_fault_begins_count_for_it() {
     let history = History::new();
     Load { to: 11.5, ..ORDERS }.record(&history, down(&[]));
-    for number in 0..10 {
-        invoke(&history, "order.submit", 11.5 + 0.01 * f64::from(number));
-    }
+    let waiting: Vec<_> =
+        (0..10).map(|number| invoke(&history, "order.submit", 11.5 + 0.01 * f64::from(number))).collect();
     Load { from: 12.0, to: 15.0, per_second: 5.0, ..ORDERS }.record(&history, down(&[]));
+    for id in waiting {
+        history.complete(id, Outcome::Ok, None, s(16.0));
+    }
     // Fifteen alone would be too few to say anything.
     assert_eq!(rto(&history, 12.0, 13.0), Some(Some(0.0)));
 }

@@ -138,14 +138,14 @@ pub struct Recovery {
     #[serde(with = "optional_seconds")]
     pub detected_s: Option<f64>,
     /// Recovery time: seconds from the fault until the operations that it touched succeed again at 95 % or more
-    /// of the rate before it, for 10 s; `null` if they never did.
+    /// of the rate before it, for 10 s; `null` if they were not seen to.
     #[serde(with = "optional_seconds")]
     pub rto_s: Option<f64>,
     /// The limit on it; `null` if the scenario has none.
     #[serde(with = "optional_seconds")]
     pub rto_limit_s: Option<f64>,
     /// Data loss: the age in seconds, at the fault, of the oldest acknowledged write that is missing after
-    /// recovery; 0 if none is missing.
+    /// recovery, or how long after the fault it was acknowledged; 0 if none is missing.
     #[serde(with = "seconds")]
     pub rpo_s: f64,
     /// The limit on it; `null` if the scenario has none.
