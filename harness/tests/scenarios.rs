@@ -173,6 +173,14 @@ const ELSEWHERE: &[&str] = &[
     "redis.client.ask",
     "redis.client.read-again",
     "redis.replica-timed-out",
+    // What ticketing has no use for, such as waiting for a list, or messages to subscribers: the tests of connections.
+    "redis.blocked-on-keys",
+    "redis.client-killed",
+    "redis.clients-paused",
+    "redis.evicted",
+    "redis.out-of-memory",
+    "redis.slow-subscriber-closed",
+    "redis.unblocked-by-",
     // When the power fails in the middle of a sync, which takes more writes than a hunt makes: runs at full size.
     "ticketing.redis.append-only-file-repaired",
     // Rare since each shard is swept in its turn: the tests of the seat service.

@@ -48,6 +48,7 @@ pub(crate) struct Player {
 }
 
 impl Player {
+    #[expect(clippy::disallowed_methods, reason = "reads from a process, outside of every simulation")]
     pub(crate) fn start(session: &Session) -> io::Result<Self> {
         let mut child = Command::new(std::env::current_exe()?)
             .arg(SUBCOMMAND)

@@ -215,7 +215,7 @@ fn chance_is_no_outage() {
     let history = History::new();
     Load { per_second: 20.0, ..ORDERS }.record(&history, by_chance);
     assert_eq!(rto(&history, 12.0, 32.0), Some(Some(0.0)));
-    let worse = |at: f64, number: u64| match (12.0..15.0).contains(&at) && number % 2 == 0 {
+    let worse = |at: f64, number: u64| match (12.0..15.0).contains(&at) && number.is_multiple_of(2) {
         true => Outcome::Failed,
         false => by_chance(at, number),
     };

@@ -1,6 +1,5 @@
 //! A fault in, recovery and verdict out: what a run measures, and what its limits make of it.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use harness::rehearsal::{self, Played, Request};
@@ -102,7 +101,7 @@ fn play(forgetful: bool, limits: &str) -> Played {
     let scenario =
         scenarios::parse("shop.toml", &text, &vocabulary, Size::Full, &[]).expect("a right scenario");
     let engine = EngineKind::Kernel;
-    let request = Request { scenario, engine, seed: 1, mutants: BTreeSet::new(), trace: 0..0 };
+    let request = Request { engine, ..Request::new(scenario, 1) };
     rehearsal::play(&shop, &request, Progress::default()).expect("played")
 }
 
