@@ -1,4 +1,10 @@
 //! The keys and their values, when they expire, who watches them, and what changed.
+//!
+//! - `ready`: keys that somebody waits for.
+//! - `candidates`: keys that may go for want of memory.
+
+mod candidates;
+mod ready;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -10,6 +16,8 @@ use std::{
 
 use indexmap::{IndexMap, IndexSet};
 use rustc_hash::FxBuildHasher;
+
+pub(crate) use self::ready::Awaited;
 
 use crate::{
     error::{ReplyError, WRONG_TYPE},
@@ -86,25 +94,6 @@ impl Value {
     /// The stream, if it is one.
     pub fn as_stream(&self) -> Option<&Stream> {
         Stream::of(self)
-    }
-}
-
-/// What clients can wait for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Awaited {
-    List,
-    SortedSet,
-    Stream,
-}
-
-impl Awaited {
-    fn of(value: &Value) -> Option<Self> {
-        match value {
-            Value::List(_) => Some(Awaited::List),
-            Value::SortedSet(_) => Some(Awaited::SortedSet),
-            Value::Stream(_) => Some(Awaited::Stream),
-            Value::String(_) | Value::Hash(_) | Value::Set(_) => None,
-        }
     }
 }
 
@@ -563,84 +552,6 @@ impl Keyspace {
     /// An estimate of the memory that the data takes, in bytes.
     pub fn used_memory(&self) -> usize {
         self.used
-    }
-
-    /// The clock by which uses of keys are noted.
-    pub(crate) fn clock_mut(&mut self) -> &mut Clock {
-        &mut self.clock
-    }
-
-    /// The key that expires next.
-    pub(crate) fn next_to_expire(&self) -> Option<Blob> {
-        self.expiries.first().map(|(_, key)| key.clone())
-    }
-
-    /// Number of keys that may go for want of memory: all, or those that expire.
-    pub(crate) fn candidates(&self, expiring: bool) -> usize {
-        if expiring { self.expiries.len() } else { self.entries.len() }
-    }
-
-    /// One of them.
-    pub(crate) fn candidate_at(&mut self, place: usize, expiring: bool) -> Option<Blob> {
-        if !expiring {
-            return self.at(place).map(|(key, _)| key.clone());
-        }
-        let expiries = &self.expiries;
-        let by_place =
-            self.by_place.get_or_insert_with(|| expiries.iter().map(|(_, key)| key.clone()).collect());
-        by_place.get_index(place).cloned()
-    }
-
-    /// Is it one of them?
-    pub(crate) fn is_candidate(&self, key: &[u8], expiring: bool) -> bool {
-        self.entries.get(key).is_some_and(|entry| !expiring || entry.expires_ms.is_some())
-    }
-
-    /// How little a key is used, by what is noted of its uses.
-    pub(crate) fn idleness(&self, key: &[u8]) -> u64 {
-        self.entries.get(key).map_or(0, |entry| self.clock.idleness(&entry.usage))
-    }
-
-    /// Somebody waits for keys to have a value of this kind.
-    pub(crate) fn start_awaiting(&mut self, keys: &[Blob], kind: Awaited) {
-        self.waiting[kind as usize] += 1;
-        self.awaited.extend(keys.iter().cloned());
-    }
-
-    /// He does not any more; nobody waits for those of the keys that `is_left` says.
-    pub(crate) fn stop_awaiting(&mut self, keys: &[Blob], kind: Awaited, is_left: impl Fn(&Blob) -> bool) {
-        self.waiting[kind as usize] = self.waiting[kind as usize].saturating_sub(1);
-        for key in keys.iter().filter(|key| is_left(key)) {
-            self.awaited.remove(key);
-        }
-    }
-
-    /// Tells those who wait for a key that something happened to it that those may wait for who wait for this kind.
-    pub(crate) fn signal(&mut self, key: &[u8], kind: Awaited) {
-        if self.waiting[kind as usize] > 0
-            && let Some(key) = self.awaited.get(key)
-        {
-            self.ready.insert(key.clone());
-        }
-    }
-
-    /// Tells them that the key has another value than before.
-    pub(crate) fn signal_new(&mut self, key: &[u8]) {
-        if !self.awaited.is_empty()
-            && let Some(kind) = self.get(key).and_then(Awaited::of)
-        {
-            self.signal(key, kind);
-        }
-    }
-
-    /// Is there a key that became ready?
-    pub(crate) fn has_ready(&self) -> bool {
-        !self.ready.is_empty()
-    }
-
-    /// The keys that became ready since this was asked last; `None` if there are none.
-    pub(crate) fn take_ready(&mut self) -> Option<Set> {
-        Some(std::mem::take(&mut self.ready)).filter(|ready| !ready.is_empty())
     }
 
     /// Starts to watch a key; returns its version.

@@ -22,10 +22,13 @@
 //!
 //! There are the commands of Redis 7.0 on strings, bitmaps, hashes, lists, sets, sorted sets and streams with consumer
 //! groups, those that block among them, on keys and their expiry, `SCAN` and its like, transactions, scripts,
-//! publish/subscribe, clients, replication and the cluster. Not there, and answered as unknown: HyperLogLog, geo
-//! commands, `SORT`, functions, access control, `CLIENT TRACKING` and its like, `MIGRATE`, `SAVE`, `OBJECT` (values have
-//! no encodings here), `DEBUG`, `SLOWLOG`, `MONITOR`. The stream from a master
-//! is no client: `CLIENT LIST` does not show it, and no pause holds it back.
+//! publish/subscribe, clients, replication, the cluster, and what tells about a server (`INFO`, `COMMAND`, `CONFIG`,
+//! `SLOWLOG`, which is empty: commands take no time here). Not there, and answered as unknown: HyperLogLog, geo
+//! commands, `SORT`, functions, access control, `CLIENT TRACKING` and its like, `MIGRATE`, `SAVE`, `OBJECT` and `MEMORY`
+//! (values have no encodings here), `DEBUG`, `LATENCY`, `MONITOR`. Scripts have no header (`#!lua flags=…`).
+//!
+//! The memory that `maxmemory` limits is an estimate of what the data takes, as the module `memory` says; buffers do not
+//! count. The stream from a master is no client: `CLIENT LIST` does not show it, and no pause holds it back.
 
 mod bus;
 mod clients;

@@ -177,8 +177,8 @@ mod tests {
 
     #[test]
     fn frequency_climbs_slowly_and_wears_off() {
-        let mut clock = Clock::default();
-        clock.tracking = Tracking::Frequency { log_factor: 10, decay_minutes: 1 };
+        let tracking = Tracking::Frequency { log_factor: 10, decay_minutes: 1 };
+        let mut clock = Clock { tracking, ..Clock::default() };
         clock.set(60_000_000);
         let usage = clock.new_usage();
         let start = clock.idleness(&usage);

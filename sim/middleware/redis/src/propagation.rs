@@ -57,7 +57,7 @@ impl Propagation {
     }
 
     /// A command that changes no data goes to the replicas only: a message of a channel.
-    pub(crate) fn to_replicas(&mut self, args: &[&[u8]]) {
+    pub(crate) fn replicas_only(&mut self, args: &[&[u8]]) {
         if self.wanted {
             let (commands, bytes) = (self.commands, &self.bytes);
             let for_replicas = self.for_replicas.get_or_insert_with(|| Box::new((commands, bytes.clone())));

@@ -207,11 +207,11 @@ fn describe(unit: &Unit<'_>, client: &Client) -> String {
     let command = face.command.map_or("NULL".to_owned(), |(command, sub)| full_name(command, sub));
     let mut line = format!("id={} addr={} laddr={}", client.id, address(client.peer), address(client.local));
     // Writing to a string cannot fail.
-    let _ = write!(
+    let _ = writeln!(
         line,
         " fd={} name={} age={} idle={} flags={} db=0 sub={channels} psub={patterns} ssub={shards} multi={queued} \
          qbuf={} qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll={} omem={} tot-mem={} events=r cmd={command} \
-         user=default redir=-1 resp={}\n",
+         user=default redir=-1 resp={}",
         client.id.saturating_add(7),
         String::from_utf8_lossy(&client.name),
         seconds(client.connected_ms),

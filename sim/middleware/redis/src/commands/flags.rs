@@ -157,7 +157,10 @@ const LISTS: &[(Flags, &[&str])] = &[
         ],
     ),
     (Flags::NO_MULTI, &["bgsave", "psync", "save", "sync"]),
-    (Flags::CONTAINER, &["client", "cluster", "command", "config", "pubsub", "script", "xgroup", "xinfo"]),
+    (
+        Flags::CONTAINER,
+        &["client", "cluster", "command", "config", "pubsub", "script", "slowlog", "xgroup", "xinfo"],
+    ),
     (Flags::IMMEDIATE, &["discard", "exec", "multi", "quit", "reset", "watch"]),
     (
         Flags::BLOCKING,

@@ -73,7 +73,7 @@ pub(super) fn info(unit: &mut Unit<'_>, a: &Args<'_>) -> Outcome {
                 || is(section, "EVERYTHING")
                 || (is_usual && is(section, "DEFAULT"))
         };
-        if a.len() == 1 { is_usual } else { a[1..].iter().any(|section| names(section)) }
+        if a.len() == 1 { is_usual } else { a[1..].iter().any(names) }
     };
     let mut text = String::new();
     for (name, is_usual, write) in SECTIONS {

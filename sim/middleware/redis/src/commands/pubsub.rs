@@ -94,7 +94,7 @@ fn publish_to(c: &mut Context<'_>, a: &Args<'_>, shard: bool) -> Outcome {
     if c.db.cluster.is_some() {
         c.db.to_cluster.push(Publication { shard, channel: a[1].into(), message: a[2].into() });
     } else {
-        c.db.propagation.to_replicas(a);
+        c.db.propagation.replicas_only(a);
     }
     c.reply.count(receivers);
     Ok(())

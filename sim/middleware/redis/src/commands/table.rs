@@ -201,6 +201,7 @@ pub(crate) static TABLE: &[Command] = &[
     write("sinterstore", -3, ALL, sets::sinterstore),
     read("sismember", 3, ONE, sets::sismember),
     session("slaveof", 3, replication::replicaof),
+    session("slowlog", -2, server::slowlog),
     read("smembers", 2, ONE, sets::smembers),
     read("smismember", -3, ONE, sets::smismember),
     write("smove", 4, TWO, sets::smove),
@@ -309,6 +310,7 @@ pub(super) static SUBCOMMANDS: &[(&str, &[(&str, i8)])] = &[
         ],
     ),
     ("script", &[("exists", -3), ("flush", -2), ("kill", 2), ("load", 3)]),
+    ("slowlog", &[("get", -2), ("help", 2), ("len", 2), ("reset", 2)]),
     (
         "xgroup",
         &[

@@ -74,7 +74,7 @@ fn six_real_servers() {
         let client = cluster.client(None);
         all_slots(&client, &keys).await;
         scripts_and_transactions(&client, &keys).await;
-        a_slot_migrates(&client).await;
+        a_slot_migrates(&client, &keys).await;
         a_master_dies(&cluster, &keys).await;
     });
     assert!(outcome.result.is_ok(), "{:?} {:?}", outcome.result.err(), outcome.panics);
@@ -124,7 +124,7 @@ async fn scripts_and_transactions(client: &ClusterClient, keys: &[String]) {
 }
 
 /// Moves a slot with some keys while commands go on.
-async fn a_slot_migrates(client: &ClusterClient) {
+async fn a_slot_migrates(client: &ClusterClient, keys: &[String]) {
     let mut redis = client.connection();
     let names: Vec<String> = (0..20).map(|number| format!("{{moving}}:{number}")).collect();
     for name in &names {
@@ -141,10 +141,12 @@ async fn a_slot_migrates(client: &ClusterClient) {
     };
     set_slot(target, format!("IMPORTING {source_id}")).await;
     set_slot(source, format!("MIGRATING {target_id}")).await;
+    let migrate = |name: &str| format!("MIGRATE 127.0.0.1 {target} {name} 0 1000");
+    let moved: String = ask(source, &migrate(&keys[usize::from(slot)])).await.expect("MIGRATE");
+    assert_eq!(moved, "OK");
     // One key after the other; in between, all of them are written, and so is one that did not exist before.
     for (round, name) in names.iter().enumerate() {
-        let moved: String =
-            ask(source, &format!("MIGRATE 127.0.0.1 {target} {name} 0 1000")).await.expect("MIGRATE");
+        let moved: String = ask(source, &migrate(name)).await.expect("MIGRATE");
         assert_eq!(moved, "OK");
         let mut pipeline = Pipeline::new();
         for name in &names {

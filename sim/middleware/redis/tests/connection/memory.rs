@@ -54,7 +54,7 @@ fn without_eviction_what_needs_memory_is_refused_as_redis_does() {
 async fn fill(line: &mut Line) {
     for number in 0..300 {
         let expiry = if number % 2 == 0 { format!("EX {}", 1000 + number) } else { String::new() };
-        line.ask(&format!("SET key:{number:03} {} {expiry}", "x".repeat(1000)).trim_end()).await;
+        line.ask(format!("SET key:{number:03} {} {expiry}", "x".repeat(1000)).trim_end()).await;
         for used in 0..10 {
             line.say(&format!("GET key:00{used}")).await;
         }

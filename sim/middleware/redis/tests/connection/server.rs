@@ -78,6 +78,15 @@ fn keys_are_found_and_the_configuration_is_changed_as_redis_does() {
         1: COMMAND COUNT 1
         ",
         "
+        1: SLOWLOG LEN
+        1: SLOWLOG GET
+        1: SLOWLOG GET 5
+        1: SLOWLOG GET -2
+        1: SLOWLOG GET x
+        1: SLOWLOG GET 1 2
+        1: SLOWLOG RESET
+        1: SLOWLOG NOPE
+        1: SLOWLOG HELP
         1: CONFIG REWRITE
         1: CONFIG RESETSTAT
         1: CONFIG HELP
