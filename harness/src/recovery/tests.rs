@@ -74,7 +74,7 @@ fn an_outage_lasts_until_the_first_attempt_that_succeeds() {
 fn what_is_not_touched_is_back_at_once() {
     assert_eq!(rto_of_orders(12.0, 32.0, down(&[])), Some(Some(0.0)));
     // One in fifty: within the 5 % that the definition leaves.
-    let now_and_then = |at, number| match at > 12.0 && number % 50 == 0 {
+    let now_and_then = |at: f64, number: u64| match at > 12.0 && number.is_multiple_of(50) {
         true => Outcome::Failed,
         false => Outcome::Ok,
     };
@@ -84,7 +84,7 @@ fn what_is_not_touched_is_back_at_once() {
 #[test]
 fn a_part_of_the_attempts_is_enough() {
     // A third of the trains.
-    let third = |at, number| match (12.0..14.0).contains(&at) && number % 3 == 0 {
+    let third = |at: f64, number: u64| match (12.0..14.0).contains(&at) && number.is_multiple_of(3) {
         true => Outcome::Unknown,
         false => Outcome::Ok,
     };
