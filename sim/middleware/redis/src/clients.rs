@@ -7,14 +7,16 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     net::SocketAddr,
-    sync::Arc,
 };
 
 use bytes::Bytes;
-use tokio::sync::Notify;
 use wire::redis::reply::{Protocol, Writer};
 
-use crate::{commands::Command, config::OutputLimits};
+use crate::{
+    bell::{Bell, Listener},
+    commands::Command,
+    config::OutputLimits,
+};
 
 /// Place of a connection among the [`Clients`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -51,7 +53,7 @@ pub(crate) struct Client {
     pub(crate) name: Vec<u8>,
     pub(crate) protocol: Protocol,
     pub(crate) face: Face,
-    bell: Arc<Notify>,
+    bell: Bell,
     mail: VecDeque<Bytes>,
     mail_bytes: usize,
     /// Bytes that the connection writes just now.
@@ -109,7 +111,7 @@ impl Client {
         self.order = Order::Go;
         self.mail.clear();
         self.mail_bytes = 0;
-        self.bell.notify_one();
+        self.bell.ring();
     }
 
     /// Does more wait than may, now or for too long?
@@ -149,10 +151,11 @@ impl Clients {
         peer: Option<SocketAddr>,
         local: Option<SocketAddr>,
         now_ms: u64,
-    ) -> (i64, Seat, Arc<Notify>) {
+    ) -> (i64, Seat, Listener) {
         self.last_id += 1;
         let id = self.last_id;
-        let bell = Arc::new(Notify::new());
+        let bell = Bell::default();
+        let listener = bell.listener();
         let client = Client {
             id,
             peer,
@@ -161,7 +164,7 @@ impl Clients {
             name: Vec::new(),
             protocol: Protocol::Resp2,
             face: Face { heard_ms: now_ms, ..Face::default() },
-            bell: bell.clone(),
+            bell,
             mail: VecDeque::new(),
             mail_bytes: 0,
             writing: 0,
@@ -182,7 +185,7 @@ impl Clients {
             }
         };
         self.by_id.insert(id, seat);
-        (id, Seat(seat), bell)
+        (id, Seat(seat), listener)
     }
 
     /// Somebody has gone.
@@ -220,7 +223,7 @@ impl Clients {
         let Some(client) = self.get_mut(id).filter(|client| client.order != Order::Go) else { return };
         client.mail_bytes += bytes.len();
         client.mail.push_back(bytes);
-        client.bell.notify_one();
+        client.bell.ring();
         if client.is_over(&limits, is_subscriber, now_ms) {
             world::reachable!("redis.slow-subscriber-closed");
             client.go();
@@ -234,7 +237,7 @@ impl Clients {
             && client.order == Order::Stay
         {
             client.order = Order::GoAfterMail;
-            client.bell.notify_one();
+            client.bell.ring();
         }
     }
 
@@ -250,7 +253,7 @@ impl Clients {
         let Some(client) = self.get_mut(id).filter(|client| client.face.is_in_wait) else { return false };
         client.face.is_in_wait = false;
         client.release = Some(release);
-        client.bell.notify_one();
+        client.bell.ring();
         true
     }
 

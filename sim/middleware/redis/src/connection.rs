@@ -1,12 +1,9 @@
 //! A client's connection: its bytes in, atomic units, replies out, and what others put into its mailbox.
 
-use std::{io, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, time::Duration};
 
 use bytes::{Buf, BytesMut};
-use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
-    sync::{Notify, futures::OwnedNotified},
-};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use wire::redis::{
     reply::{Protocol, Writer},
     request::Parser,
@@ -14,6 +11,7 @@ use wire::redis::{
 use world::time::Instant;
 
 use crate::{
+    bell::Listener,
     clients::{Mail, Release},
     pause,
     replication::feed,
@@ -34,7 +32,8 @@ pub(crate) struct Connection<'a, S> {
     server: &'a Server,
     stream: S,
     session: Session,
-    bell: Bell,
+    /// Rings when something was put into the mailbox.
+    bell: Listener,
     /// There is something in the mailbox.
     has_mail: bool,
     /// Some of the replies were mail.
@@ -42,25 +41,6 @@ pub(crate) struct Connection<'a, S> {
     read: BytesMut,
     parser: Parser,
     replies: Writer,
-}
-
-/// Rings when something was put into the mailbox. It is waited for all the time, not anew for each request.
-struct Bell {
-    notify: Arc<Notify>,
-    rung: Pin<Box<OwnedNotified>>,
-}
-
-impl Bell {
-    fn new(notify: Arc<Notify>) -> Self {
-        let rung = Box::pin(notify.clone().notified_owned());
-        Self { notify, rung }
-    }
-
-    /// Waits until it rings. Nothing is lost when this is given up.
-    async fn rung(&mut self) {
-        self.rung.as_mut().await;
-        self.rung.set(self.notify.clone().notified_owned());
-    }
 }
 
 /// What came first while a client was waiting.
@@ -87,7 +67,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
             server,
             stream,
             session: Session::new(id, seat, peer),
-            bell: Bell::new(bell),
+            bell,
             has_mail: false,
             carries_mail: false,
             read: BytesMut::with_capacity(READ_SIZE),

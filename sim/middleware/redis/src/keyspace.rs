@@ -460,11 +460,13 @@ impl Keyspace {
         }
     }
 
+    /// Is anything hidden?
+    pub(crate) fn has_hidden(&self) -> bool {
+        !self.hidden.is_empty()
+    }
+
     /// Brings back what was hidden: the master's commands see it.
     pub(crate) fn reveal(&mut self) {
-        if self.hidden.is_empty() {
-            return;
-        }
         for (key, entry) in std::mem::take(&mut self.hidden) {
             if let Some(ms) = entry.expires_ms {
                 self.note_expiry(ms, key.clone());

@@ -30,6 +30,7 @@
 //! The memory that `maxmemory` limits is an estimate of what the data takes, as the module `memory` says; buffers do not
 //! count. The stream from a master is no client: `CLIENT LIST` does not show it, and no pause holds it back.
 
+mod bell;
 mod bus;
 mod clients;
 pub mod cluster;

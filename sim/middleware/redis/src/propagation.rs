@@ -77,6 +77,9 @@ impl Propagation {
 
     /// Hands over what the unit has gathered, if anything.
     pub(crate) fn take(&mut self, feed: &mut dyn FnMut(&[u8], Receiver)) {
+        if self.commands == 0 && self.for_replicas.is_none() {
+            return;
+        }
         let commands = std::mem::take(&mut self.commands);
         match self.for_replicas.take() {
             None => hand_over(commands, &self.bytes, Receiver::Both, feed),

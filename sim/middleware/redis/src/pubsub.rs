@@ -57,6 +57,7 @@ impl PubSub {
     }
 
     /// Does this connection listen to anything?
+    #[inline]
     pub(crate) fn is_subscribed(&self, id: i64) -> bool {
         !self.clients.is_empty() && self.clients.contains_key(&id)
     }

@@ -178,7 +178,7 @@ impl State {
         let now_ms = now_us / 1000;
         self.db.keyspace.clock_mut().set(now_ms);
         let is_paused = self.pauses.any(now_ms);
-        if !is_paused && !self.replication.is_replica() {
+        if self.db.keyspace.has_hidden() && !is_paused && !self.replication.is_replica() {
             // What was hidden during a pause is now to go.
             self.db.keyspace.reveal();
         }
@@ -359,9 +359,11 @@ impl Unit<'_> {
 
     /// Is the command held back by a pause? The master's never are.
     fn is_paused(&self, command: &'static Command) -> bool {
-        if !self.state.pauses.any(self.state.db.now_ms()) || self.session.is_master {
-            return false;
-        }
+        self.state.pauses.any(self.state.db.now_ms()) && !self.session.is_master && self.is_held_back(command)
+    }
+
+    #[cold]
+    fn is_held_back(&self, command: &'static Command) -> bool {
         let may_replicate = |command: &Command| command.writes || command.flags.has(Flags::MAY_REPLICATE);
         self.state.pauses.all(self.state.db.now_ms()) || self.concerned(command).any(may_replicate)
     }

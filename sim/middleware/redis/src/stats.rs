@@ -41,18 +41,27 @@ pub(crate) struct Stats {
 }
 
 impl Stats {
+    #[inline]
     fn of(&mut self, command: &Command, subcommand: Option<&'static str>) -> &mut Calls {
-        if let Some(subcommand) = subcommand {
-            return self.by_subcommand.entry((command.name, subcommand)).or_default();
-        }
         let place = commands::place(command);
-        if place >= self.by_place.len() {
-            self.by_place.resize(place + 1, Calls::default());
+        if subcommand.is_some() || place >= self.by_place.len() {
+            return self.of_rare(command, subcommand);
         }
         &mut self.by_place[place]
     }
 
+    /// That of a subcommand, or of the first command of all.
+    #[cold]
+    fn of_rare(&mut self, command: &Command, subcommand: Option<&'static str>) -> &mut Calls {
+        if let Some(subcommand) = subcommand {
+            return self.by_subcommand.entry((command.name, subcommand)).or_default();
+        }
+        self.by_place.resize(commands::TABLE.len(), Calls::default());
+        &mut self.by_place[commands::place(command)]
+    }
+
     /// A command was run.
+    #[inline]
     pub(crate) fn called(
         &mut self,
         command: &Command,

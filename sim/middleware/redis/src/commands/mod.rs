@@ -292,7 +292,11 @@ pub(crate) fn check_subcommand_of_script(command: &Command, args: &Args<'_>) -> 
 type Subcommand = (&'static str, i8);
 
 /// The name of the subcommand that a command is called with, if it is a container.
+#[inline]
 pub(crate) fn subcommand_name(command: &Command, args: &Args<'_>) -> Option<&'static str> {
+    if !command.flags.has(Flags::CONTAINER) {
+        return None;
+    }
     let (_, known) = subcommand(command, args)?;
     known.map(|(name, _)| name)
 }
