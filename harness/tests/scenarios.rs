@@ -14,7 +14,7 @@ use world::sim::Progress;
 
 /// Seeds that a scenario must hold on here, at hunting size: few, in the debug build. `ci/test` hunts through more with
 /// the optimized one.
-const SEEDS: u64 = 8;
+const SEEDS: u64 = 6;
 /// Seeds within which every mark must be come by.
 const SEEDS_TO_REACH: u64 = 40;
 /// A planted mistake must be found within so many seeds.
