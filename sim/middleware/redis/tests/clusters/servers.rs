@@ -1,12 +1,15 @@
 //! A cluster of simulated servers, through redirections, crashes and partitions.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use redis::RedisResult;
-use redis_middleware::Config;
+use redis_middleware::{Config, Observer, Options, Server, persistence::FsyncPolicy};
 use wire::redis::{Client, Options as ClientOptions, cluster};
 use world::{
-    host::Host,
+    host::{self, Host},
     net::{self, Impairment},
     time,
 };
@@ -106,16 +109,12 @@ fn a_minority_master_accepts_writes_until_the_node_timeout_and_loses_them() {
 fn with_a_sync_before_each_reply_nothing_is_lost_when_the_power_fails_everywhere() {
     for seed in 0..5 {
         simulate(seed, || async {
-            let config = Config {
-                appendonly: true,
-                appendfsync: redis_middleware::persistence::FsyncPolicy::Always,
-                ..config()
-            };
+            let config = Config { appendonly: true, appendfsync: FsyncPolicy::Always, ..config() };
             let stage = Stage::new(config).await;
             let seeds = ["redis-1:6379", "redis-2:6379"];
             let client = cluster::ClusterClient::new(seeds, cluster::Options::default());
             let writer = client;
-            let acknowledged = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+            let acknowledged = Arc::new(Mutex::new(Vec::new()));
             let written = acknowledged.clone();
             world::task::spawn(async move {
                 for number in 0.. {
@@ -148,4 +147,47 @@ fn with_a_sync_before_each_reply_nothing_is_lost_when_the_power_fails_everywhere
             }
         });
     }
+}
+
+/// Clients knock while a server reads what the disk has: who watches the data must not see a part of it.
+#[test]
+fn what_is_being_loaded_is_seen_by_nobody() {
+    const KEYS: usize = 2_000;
+    simulate(1, || async {
+        let seen: Arc<Mutex<Vec<usize>>> = Arc::default();
+        let server = host::add("redis", {
+            let seen = Arc::clone(&seen);
+            move || {
+                let seen = Arc::clone(&seen);
+                seen.lock().expect("no panic").clear();
+                let observer: Observer = Arc::new(move |changes| {
+                    seen.lock().expect("no panic").push(changes.keyspace().iter().count());
+                });
+                let config =
+                    Config { appendonly: true, appendfsync: FsyncPolicy::Always, ..Config::default() };
+                let server = Server::new(Options { observer: Some(observer), config, ..Options::default() });
+                async move {
+                    server.listen("0.0.0.0:6379").await.expect("the port and the disk are there");
+                }
+            }
+        });
+        time::sleep(Duration::from_millis(100)).await;
+        let mut redis = Client::new("redis:6379", ClientOptions::default()).connection();
+        let mut write = redis::pipe();
+        for number in 0..KEYS {
+            write.cmd("SET").arg(number).arg("x".repeat(1_000)).ignore();
+        }
+        let () = write.query_async(&mut redis).await.expect("written");
+        server.crash();
+        time::sleep(Duration::from_secs(1)).await;
+        server.boot();
+        let mut redis = Client::new("redis:6379", ClientOptions::default()).connection();
+        let mut refused = 0;
+        while redis::cmd("SET").arg(1).arg("y").query_async::<()>(&mut redis).await.is_err() {
+            refused += 1;
+            time::sleep(Duration::from_micros(100)).await;
+        }
+        assert!(refused > 3, "it was loaded before anybody could knock");
+        assert_eq!(seen.lock().expect("no panic").first(), Some(&KEYS));
+    });
 }
