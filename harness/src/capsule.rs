@@ -13,7 +13,8 @@ use world::choice::Choices;
 use world::sim::Strategy;
 use xxhash_rust::xxh3::Xxh3Default;
 
-use crate::hunt::{Failure, Target};
+use crate::rehearsal::Failure;
+use crate::target::Target;
 
 /// The version of the shape of [`Capsule`].
 pub const SCHEMA: u32 = 1;

@@ -9,6 +9,7 @@
 //! | what an invariant is | [`check`] |
 //! | how the system came back from faults: RTO and RPO | [`recovery`] |
 //! | the systems that come along, their hosts and their invariants | [`systems`] |
+//! | a scenario as its user names it | [`target`] |
 //! | many seeds, and what they find | [`hunt`] |
 //! | a failure that can be played again | [`capsule`] |
 //! | the simulated servers for real | [`serve`] |
@@ -33,3 +34,4 @@ pub mod rehearsal;
 pub mod serve;
 pub mod system;
 pub mod systems;
+pub mod target;

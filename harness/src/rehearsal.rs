@@ -9,6 +9,7 @@ use record::history::History;
 use record::result::{Coverage, InvariantResult, RunResult, SCHEMA, ServiceLevel, Verdict, Violation};
 use record::table::Table;
 use scenarios::{Expect, Limits, Scenario};
+use serde::{Deserialize, Serialize};
 use world::choice::{Choices, Replayed};
 use world::engines::EngineKind;
 use world::marks::{self, Broken, Kind};
@@ -17,7 +18,6 @@ use world::time;
 
 use crate::drive::{self, Crowd};
 use crate::faults::Faults;
-use crate::hunt::Failure;
 use crate::recovery::{self, Evidence};
 use crate::system::{Conclusion, Production, System};
 
@@ -223,23 +223,67 @@ fn judge(request: &Request, outcome: Outcome<Result<Shown, String>>) -> Result<P
     })
 }
 
+/// What was not as it should be.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Failure {
+    /// The name of the invariant or the service level; a word for anything else.
+    pub of: String,
+    /// One sentence.
+    pub what: String,
+    /// How bad it is: violated, or slow.
+    pub verdict: Verdict,
+    /// Simulated seconds since the start, where there is such a moment.
+    pub at_s: Option<f64>,
+}
+
+impl Failure {
+    /// The sentence without what differs from seed to seed: numbers, and ids that are made of them.
+    pub fn kind(&self) -> String {
+        let mut kind = String::new();
+        for word in self.what.split_inclusive(' ') {
+            if word.contains(|c: char| c.is_ascii_digit()) {
+                if !kind.ends_with("… ") {
+                    kind.push_str("… ");
+                }
+            } else {
+                kind.push_str(word);
+            }
+        }
+        kind.trim_end().to_owned()
+    }
+}
+
 /// What was not as the scenario expects it; empty when all was.
 pub fn failures(scenario: &Scenario, result: &RunResult) -> Vec<Failure> {
-    let failure = |of: &str, what: String| Failure { of: of.to_owned(), what, at_s: None };
+    let failure =
+        |verdict: Verdict, of: &str, what: String| Failure { of: of.to_owned(), what, verdict, at_s: None };
     if let Some(expect) = &scenario.expect {
         let what = format!("the verdict was to be {}, and it is {}", expect.verdict, result.verdict);
-        return if is_as_expected(expect, result) { Vec::new() } else { vec![failure("expectation", what)] };
+        return if is_as_expected(expect, result) {
+            Vec::new()
+        } else {
+            vec![failure(Verdict::Violated, "expectation", what)]
+        };
     }
     if result.verdict == Verdict::Invalid {
-        return vec![failure("load", "no customer came".to_owned())];
+        return vec![failure(Verdict::Invalid, "load", "no customer came".to_owned())];
     }
     let violated = result.invariants.iter().filter(|invariant| !invariant.held).map(|invariant| {
         let first = invariant.first_violation.as_ref();
         let what = first.map_or_else(|| "it did not hold".to_owned(), |first| first.what.clone());
-        Failure { of: invariant.name.clone(), what, at_s: first.map(|first| first.at_s) }
+        Failure {
+            of: invariant.name.clone(),
+            what,
+            verdict: Verdict::Violated,
+            at_s: first.map(|first| first.at_s),
+        }
     });
     let missed = result.service_levels.iter().filter(|level| !level.met).map(|level| {
-        failure(&level.name, format!("{} µs observed, {} µs allowed", level.observed_us, level.limit_us))
+        failure(
+            Verdict::Slow,
+            &level.name,
+            format!("{} µs observed, {} µs allowed", level.observed_us, level.limit_us),
+        )
     });
     let late = result.recovery.iter().filter(|recovery| !recovery::is_met(recovery)).map(|recovery| {
         let rto = recovery.rto_s.map_or_else(|| "never".to_owned(), |rto| format!("after {rto:.3} s"));
@@ -247,7 +291,7 @@ pub fn failures(scenario: &Scenario, result: &RunResult) -> Vec<Failure> {
             "fault {}: back {rto}, {} acknowledged writes lost, the oldest of them {:.3} s old",
             recovery.fault, recovery.lost_acknowledged, recovery.rpo_s
         );
-        failure("recovery", what)
+        failure(Verdict::Slow, "recovery", what)
     });
     violated.chain(missed).chain(late).collect()
 }
@@ -325,4 +369,24 @@ fn service_levels(limits: &Limits, latencies: &BTreeMap<String, Histogram<u64>>)
         }
     }
     levels
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_of_one_kind_differ_in_numbers_only() {
+        let failure = |what: &str| Failure {
+            of: "zero-oversell".into(),
+            what: what.into(),
+            verdict: Verdict::Violated,
+            at_s: None,
+        };
+        let first = failure("ICE-7 on 2017-03-31 sold 12 seats of 11 in 2nd class");
+        let second = failure("ICE-9 on 2017-03-31 sold 4 seats of 3 in 1st class");
+        assert_eq!(first.kind(), second.kind());
+        assert_eq!(first.kind(), "… on … sold … seats of … in … class");
+        assert_ne!(first.kind(), failure("order A1 was charged twice").kind());
+    }
 }

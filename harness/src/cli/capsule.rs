@@ -10,9 +10,9 @@ use world::sim::Progress;
 use super::run::{self, find};
 use super::{Exit, Format, SizeArg, progress, run_folder};
 use crate::capsule::{Build, Capsule, SCHEMA};
-use crate::hunt::Target;
 use crate::rehearsal::{self, Error, Played, Request};
 use crate::system::System;
+use crate::target::Target;
 
 #[derive(Debug, Args)]
 pub(super) struct ReplayArgs {

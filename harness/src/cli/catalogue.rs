@@ -6,8 +6,9 @@ use scenarios::{Scenario, Size, catalogue};
 use serde::Serialize;
 
 use super::run::{print, terminal_style};
-use super::{Exit, Format, vocabulary};
+use super::{Exit, Format};
 use crate::system::System;
+use crate::target::vocabulary;
 
 /// A scenario, as `list` shows it.
 #[derive(Debug, Serialize)]

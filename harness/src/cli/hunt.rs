@@ -9,12 +9,15 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use clap::Args;
+use record::result::Verdict;
 use scenarios::{Size, catalogue};
 
 use super::run::{draw_seed, print};
 use super::{Exit, PlayArgs, SizeArg, capsule, key_value, run, run_folder};
-use crate::hunt::{self, Allowance, Failure, Group, Hunt, Hunted, Target};
+use crate::hunt::{self, Allowance, Group, Hunt, Hunted};
+use crate::rehearsal::Failure;
 use crate::system::System;
+use crate::target::Target;
 
 /// How long a hunt lasts unless told otherwise.
 const BUDGET: Duration = Duration::from_secs(60);
@@ -246,7 +249,11 @@ fn judge(hunted: &Hunted) -> (Exit, String) {
     let kinds = hunted.findings.len();
     if kinds > 0 {
         let kinds = if kinds == 1 { "1 kind".to_owned() } else { format!("{kinds} kinds") };
-        return (Exit::Violated, format!("violated: {kinds} of failure"));
+        let is_slow = |group: &&Group| group.failure.verdict == Verdict::Slow;
+        return match hunted.findings.groups().iter().all(is_slow) {
+            true => (Exit::Slow, format!("slow: {kinds} of limit missed")),
+            false => (Exit::Violated, format!("violated: {kinds} of failure")),
+        };
     }
     if hunted.played == 0 {
         return (Exit::NothingRan, "nothing was played".to_owned());
@@ -272,7 +279,7 @@ fn never_reached(marks: &[String]) -> String {
 
 /// A kind of failure, and how to play it again.
 fn shown(systems: &[&dyn System], plan: &Hunt, group: &Group, number: usize) -> String {
-    let Failure { of, what, at_s } = &group.failure;
+    let Failure { of, what, at_s, .. } = &group.failure;
     let target = &plan.targets[group.task.scenario];
     let at = at_s.map(|at| format!(" at {at:.3} s")).unwrap_or_default();
     let seeds = if group.seeds == 1 { "1 seed".to_owned() } else { format!("{} seeds", group.seeds) };
@@ -282,7 +289,6 @@ fn shown(systems: &[&dyn System], plan: &Hunt, group: &Group, number: usize) -> 
         text += &format!("   with it: {}\n", group.with_it.join(", "));
     }
     let again = PlayArgs {
-        scenario: target.given.clone(),
         set: target.set.clone(),
         size: SizeArg::Hunt,
         mutant: group.task.mutants.clone(),

@@ -13,7 +13,7 @@ mod verify;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use scenarios::{Size, Vocabulary};
+use scenarios::Size;
 use world::engines::{EngineKind, UnknownEngine};
 
 pub use self::exit::Exit;
@@ -178,11 +178,6 @@ pub fn main(systems: &[&dyn System]) -> ExitCode {
         Command::Mutants(args) => catalogue::mutants(systems, args.format),
     };
     exit.into()
-}
-
-/// What scenario files may say about these systems.
-pub(crate) fn vocabulary(systems: &[&dyn System]) -> Vocabulary {
-    Vocabulary { systems: systems.iter().map(|system| system.vocabulary()).collect() }
 }
 
 #[cfg(test)]

@@ -12,11 +12,11 @@ use scenarios::{Expect, Scenario, Size, catalogue};
 use world::engines::EngineKind;
 use world::sim::Progress;
 
-use super::{Exit, Format, PlayArgs, RunArgs, SizeArg, capsule, progress, run_folder, vocabulary};
+use super::{Exit, Format, PlayArgs, RunArgs, SizeArg, capsule, progress, run_folder};
 use crate::capsule::StrategyText;
-use crate::hunt::Target;
 use crate::rehearsal::{self, Error, Played, Request};
 use crate::system::System;
+use crate::target::Target;
 
 /// Seeds drawn for the user stay below this: short enough to be read out.
 const DRAWN_SEEDS: u64 = 1_000_000;
@@ -86,10 +86,7 @@ pub(super) fn find<'a>(
     size: Size,
     mutants: &[String],
 ) -> Result<(&'a dyn System, Scenario), String> {
-    let scenario = scenarios::parse(&target.file, &target.text, &vocabulary(systems), size, &target.set)
-        .map_err(|error| error.to_string())?;
-    let system = systems.iter().copied().find(|system| system.vocabulary().name == scenario.system);
-    let system = system.ok_or_else(|| format!("there is no system {:?}", scenario.system))?;
+    let (system, scenario) = target.read(systems, size)?;
     for name in mutants {
         if !system.mutants().iter().any(|mutant| mutant.name == name) {
             return Err(unknown_mutant(system, name));

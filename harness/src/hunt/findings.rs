@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::message::{Failure, Task};
+use super::message::Task;
+use crate::rehearsal::Failure;
 
 /// Failures of one kind.
 #[derive(Debug, Clone, PartialEq)]
@@ -65,6 +66,7 @@ impl Findings {
 
 #[cfg(test)]
 mod tests {
+    use record::result::Verdict;
     use world::sim::Strategy;
 
     use super::*;
@@ -75,7 +77,7 @@ mod tests {
     }
 
     fn failure(of: &str, what: &str, at_s: f64) -> Failure {
-        Failure { of: of.into(), what: what.into(), at_s: Some(at_s) }
+        Failure { of: of.into(), what: what.into(), verdict: Verdict::Violated, at_s: Some(at_s) }
     }
 
     #[test]

@@ -3,24 +3,13 @@
 use serde::{Deserialize, Serialize};
 
 use crate::capsule::StrategyText;
+use crate::rehearsal::Failure;
+use crate::target::Target;
 
 /// What a worker is told first: the scenarios, which it then knows by their place.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Session {
     pub(crate) scenarios: Vec<Target>,
-}
-
-/// A scenario as it was when the hunt began, whatever becomes of its file meanwhile.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Target {
-    /// How the user names it: `ticketing/peak`, or a path.
-    pub given: String,
-    /// How messages call its file.
-    pub file: String,
-    /// Its text.
-    pub text: String,
-    /// Settings that override the file's.
-    pub set: Vec<(String, String)>,
 }
 
 /// One seed to play.
@@ -50,47 +39,4 @@ pub(crate) struct Answer {
     pub(crate) reached: Vec<String>,
     /// The marks that it did not come by.
     pub(crate) missed: Vec<String>,
-}
-
-/// What was not as it should be.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Failure {
-    /// The name of the invariant or the service level; a word for anything else.
-    pub of: String,
-    /// One sentence.
-    pub what: String,
-    /// Simulated seconds since the start, where there is such a moment.
-    pub at_s: Option<f64>,
-}
-
-impl Failure {
-    /// The sentence without what differs from seed to seed: numbers, and ids that are made of them.
-    pub fn kind(&self) -> String {
-        let mut kind = String::new();
-        for word in self.what.split_inclusive(' ') {
-            if word.contains(|c: char| c.is_ascii_digit()) {
-                if !kind.ends_with("… ") {
-                    kind.push_str("… ");
-                }
-            } else {
-                kind.push_str(word);
-            }
-        }
-        kind.trim_end().to_owned()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn failures_of_one_kind_differ_in_numbers_only() {
-        let failure = |what: &str| Failure { of: "zero-oversell".into(), what: what.into(), at_s: None };
-        let first = failure("ICE-7 on 2017-03-31 sold 12 seats of 11 in 2nd class");
-        let second = failure("ICE-9 on 2017-03-31 sold 4 seats of 3 in 1st class");
-        assert_eq!(first.kind(), second.kind());
-        assert_eq!(first.kind(), "… on … sold … seats of … in … class");
-        assert_ne!(first.kind(), failure("order A1 was charged twice").kind());
-    }
 }

@@ -18,10 +18,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use record::result::Verdict;
 use world::sim::Strategy;
 
 pub use self::findings::{Findings, Group};
-pub use self::message::{Failure, Target, Task};
+pub use self::message::Task;
 pub use self::player::Allowance;
 pub(crate) use self::player::{SUBCOMMAND, now};
 pub(crate) use self::worker::work;
@@ -29,6 +30,8 @@ pub(crate) use self::worker::work;
 use self::message::{Answer, Session};
 use self::player::{Lost, Player};
 use crate::capsule::StrategyText;
+use crate::rehearsal::Failure;
+use crate::target::Target;
 
 /// Seeds that the canary has to be found in.
 const CANARY_SEEDS: u64 = 20;
@@ -224,7 +227,12 @@ impl Shared<'_> {
                 }
                 Err(Lost::Stopped) => {}
                 Err(Lost::Finding(what)) => {
-                    let failure = Failure { of: "a run that ends".to_owned(), what, at_s: None };
+                    let failure = Failure {
+                        of: "a run that ends".to_owned(),
+                        what,
+                        verdict: Verdict::Violated,
+                        at_s: None,
+                    };
                     self.note(&task, Answer { failures: vec![failure], ..Answer::default() }, show);
                 }
                 Err(Lost::Broken(what)) => {

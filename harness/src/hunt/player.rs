@@ -17,7 +17,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// What one seed may take, of this machine.
 #[derive(Debug, Clone, Copy)]
 pub struct Allowance {
-    /// Of its time. A hunt plays small worlds: a run that takes a thousand times as long as others hangs.
+    /// Of its time. A hunt plays small worlds: a run that takes a hundred times as long as others hangs.
     pub wall: Duration,
     /// Of its memory, in bytes that are resident.
     pub memory: u64,

@@ -2,12 +2,14 @@
 
 use std::io::{self, BufRead, Write};
 
+use record::result::Verdict;
 use scenarios::{Scenario, Size};
 use world::sim::Progress;
 
-use super::message::{Answer, Failure, Session, Task};
-use crate::rehearsal::{self, Request};
+use super::message::{Answer, Session, Task};
+use crate::rehearsal::{self, Failure, Request};
 use crate::system::System;
+use crate::target::Target;
 
 /// Plays the tasks that come on stdin and answers on stdout, until stdin is closed.
 ///
@@ -17,14 +19,8 @@ pub(crate) fn work(systems: &[&dyn System]) -> io::Result<()> {
     let mut lines = io::stdin().lock().lines();
     let Some(first) = lines.next() else { return Ok(()) };
     let session: Session = serde_json::from_str(&first?)?;
-    let vocabulary = crate::cli::vocabulary(systems);
-    let mut scenarios: Vec<(&dyn System, Scenario)> = Vec::new();
-    for target in &session.scenarios {
-        let scenario = scenarios::parse(&target.file, &target.text, &vocabulary, Size::Hunt, &target.set)
-            .map_err(io::Error::other)?;
-        let system = systems.iter().find(|system| system.vocabulary().name == scenario.system);
-        scenarios.push((*system.ok_or_else(|| io::Error::other("no such system"))?, scenario));
-    }
+    let read = |target: &Target| target.read(systems, Size::Hunt).map_err(io::Error::other);
+    let scenarios = session.scenarios.iter().map(read).collect::<io::Result<Vec<_>>>()?;
     for line in lines {
         let task: Task = serde_json::from_str(&line?)?;
         let (system, scenario) =
@@ -64,7 +60,12 @@ fn play(system: &dyn System, scenario: &Scenario, task: &Task) -> Answer {
             }
         }
         Err(error) => {
-            let failure = Failure { of: "internal error".to_owned(), what: error.to_string(), at_s: None };
+            let failure = Failure {
+                of: "internal error".to_owned(),
+                what: error.to_string(),
+                verdict: Verdict::Violated,
+                at_s: None,
+            };
             Answer { failures: vec![failure], ..Answer::default() }
         }
     }

@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 use record::result::{RunResult, Verdict};
 
 /// Runs `rehearse` in a folder of its own.
-fn rehearse(folder: &Path, words: &[&str]) -> Output {
+pub(crate) fn rehearse(folder: &Path, words: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rehearse"));
     command.current_dir(folder).args(words).env("NO_COLOR", "1").output().expect("the program starts")
 }

@@ -1,13 +1,9 @@
 //! `rehearse hunt` and `rehearse replay`: what is found is shown once, and can be played again.
 
 use std::fs;
-use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Output;
 
-fn rehearse(folder: &Path, words: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_rehearse"));
-    command.current_dir(folder).args(words).env("NO_COLOR", "1").output().expect("the program starts")
-}
+use crate::cli::rehearse;
 
 fn said(output: &Output) -> (Option<i32>, String) {
     let both = [&output.stdout[..], &output.stderr].concat();
