@@ -96,7 +96,7 @@ fn rules() -> Vec<Setting> {
         Setting::number(
             "rate_limit.per_second",
             rate.per_second,
-            0.001..=1e6,
+            0.001..=RateLimit::MAX_PER_SECOND,
             "requests/s per account and device",
         ),
         Setting::integer(

@@ -210,12 +210,14 @@ impl State {
         self.db.keyspace.reveal();
         self.db.propagation.wanted = self.persistence.is_some();
         self.db.refusal = None;
+        self.db.obeys = true;
     }
 
     /// Sets what the unit may do and who is to hear of it.
     fn prepare(&mut self) {
         self.db.propagation.wanted = self.replication.is_recording() || self.persistence.is_some();
         self.db.refusal = self.refusal();
+        self.db.obeys = false;
     }
 
     /// Ends an atomic unit: replicas get what it changed, the observer sees it. Then those are served who waited for

@@ -6,6 +6,7 @@ use redis::{FromRedisValue, RedisResult};
 use redis_middleware::{Config, Keyspace, Options, Server};
 use wire::redis::{Client, Options as ClientOptions};
 use world::{
+    disk,
     host::{self, Host},
     net::{self, Impairment},
     sim, time,
@@ -294,5 +295,31 @@ fn a_key_is_gone_on_the_replica_when_the_master_says_so() {
         time::sleep(Duration::from_millis(100)).await;
         let kept: Option<i64> = stage.ask(2, "GET a").await.expect("GET");
         assert_eq!(kept, Some(2));
+    });
+}
+
+/// The next command of an append-only file may give a key more time: only its end tells what has expired.
+#[test]
+fn a_key_whose_time_has_passed_stays_while_a_file_is_loaded() {
+    simulate(1, || async {
+        host::add("redis-1", || async {
+            let mut file = String::new();
+            for command in ["SET kept v PXAT 1000", "PEXPIREAT kept 4000000000000", "SET gone v PXAT 1000"] {
+                let words: Vec<&str> = command.split(' ').collect();
+                file += &format!("*{}\r\n", words.len());
+                words.iter().for_each(|word| file += &format!("${}\r\n{word}\r\n", word.len()));
+            }
+            let config = Config { appendonly: true, dir: "/".to_owned(), ..quick() };
+            disk::create_dir_all("/appendonlydir").await.expect("creates");
+            let manifest = "file appendonly.aof.1.incr.aof seq 1 type i\n";
+            disk::write("/appendonlydir/appendonly.aof.manifest", manifest).await.expect("writes");
+            disk::write("/appendonlydir/appendonly.aof.1.incr.aof", file).await.expect("writes");
+            let server = Server::new(Options { config, ..Options::default() });
+            server.listen("0.0.0.0:6379").await.expect("the port is free and the file is sound");
+        });
+        time::sleep(Duration::from_secs(1)).await;
+        let stage = Stage { servers: Vec::new(), hosts: Vec::new() };
+        assert_eq!(stage.ask::<Option<String>>(1, "GET kept").await, Ok(Some("v".to_owned())));
+        assert_eq!(stage.ask::<Option<String>>(1, "GET gone").await, Ok(None));
     });
 }

@@ -239,10 +239,20 @@ impl Default for QueueRules {
 /// Limit of requests, per account and per device (ticketing spec, gateway).
 #[derive(Debug, Clone)]
 pub struct RateLimit {
-    /// Requests per second that can be kept up.
+    /// Requests per second that can be kept up, more than 0 and at most [`RateLimit::MAX_PER_SECOND`].
     pub per_second: f64,
     /// Requests that can be made at once after a pause.
     pub burst: u32,
+}
+
+impl RateLimit {
+    /// The buckets count in ms.
+    pub const MAX_PER_SECOND: f64 = 1000.0;
+
+    /// Full ms until a token comes back: rather one more, so that the limit is never exceeded.
+    pub fn token_ms(&self) -> u64 {
+        (1000.0 / self.per_second).ceil() as u64
+    }
 }
 
 impl Default for RateLimit {

@@ -196,7 +196,7 @@ fn expire_at(
         return Ok(());
     }
     match u64::try_from(at) {
-        Ok(ms) if at > now_ms => {
+        Ok(ms) if at > now_ms || c.db.obeys => {
             c.db.keyspace.set_expiry(key, Some(ms));
             c.db.keyspace.touch(key);
             c.db.propagation.instead(&[b"PEXPIREAT", key, ms.to_string().as_bytes()]);

@@ -75,6 +75,9 @@ pub(crate) struct Database {
     pub(crate) propagation: Propagation,
     /// Why the commands of the unit may not write, if they may not.
     pub(crate) refusal: Option<Refusal>,
+    /// The commands are the master's, or of a file: a key goes when they say so, not when its time has passed, since
+    /// the next of them may give it more.
+    pub(crate) obeys: bool,
     /// The node's part in a cluster, if it is in one.
     pub(crate) cluster: Option<Box<Cluster>>,
     /// What the connection that runs the unit has said about redirections, and the slot that its keys are of.

@@ -45,12 +45,12 @@ fn expiry(c: &Context<'_>, command: &str, unit: Unit, argument: &[u8]) -> Result
     u64::try_from(at).map_err(|_| invalid())
 }
 
-/// Sets a string; one whose time has passed already is gone at once.
+/// Sets a string; one whose time has passed already is gone at once, unless others decide about that.
 fn store(c: &mut Context<'_>, key: &[u8], value: &[u8], expiry: Expiry) {
     let keyspace = &mut c.db.keyspace;
     keyspace.set(key, Value::String(value.to_vec()), expiry);
     if let Expiry::At(ms) = expiry {
-        if ms < c.db.now_us / 1000 {
+        if ms < c.db.now_us / 1000 && !c.db.obeys {
             keyspace.remove(key);
             c.db.propagation.instead(&[b"DEL", key]);
         } else {
@@ -165,7 +165,7 @@ pub(super) fn getex(c: &mut Context<'_>, a: &Args<'_>) -> Outcome {
     let at = expires.map(|(unit, argument)| expiry(c, "getex", unit, argument)).transpose()?;
     c.reply.bulk(&value);
     match at {
-        Some(ms) if ms <= c.db.now_ms() => {
+        Some(ms) if ms <= c.db.now_ms() && !c.db.obeys => {
             c.db.keyspace.remove(a[1]);
             c.db.propagation.instead(&[b"DEL", a[1]]);
         }

@@ -86,7 +86,7 @@ unsafe fn push_outcome(state: *mut ffi::lua_State) -> bool {
 }
 
 /// Runs the command on the stack; its reply or error reply.
-fn run(state: *mut ffi::lua_State, running: &mut Running) -> &[u8] {
+fn run<'a>(state: *mut ffi::lua_State, running: &'a mut Running<'_>) -> &'a [u8] {
     running.scratch.clear();
     let ran = catch_unwind(AssertUnwindSafe(|| execute(state, running)));
     if let Err(error) = ran.unwrap_or(Err(PANICKED)) {
@@ -97,7 +97,7 @@ fn run(state: *mut ffi::lua_State, running: &mut Running) -> &[u8] {
 }
 
 /// Runs the command on the stack: its arguments are strings as they lie there, and numbers as Redis writes them.
-fn execute(state: *mut ffi::lua_State, running: &mut Running) -> Outcome {
+fn execute(state: *mut ffi::lua_State, running: &mut Running<'_>) -> Outcome {
     // SAFETY: this only looks at the stack of a valid state.
     let count = usize::try_from(unsafe { ffi::lua_gettop(state) }).unwrap_or(0);
     if count == 0 {

@@ -14,17 +14,17 @@ use crate::{
 
 const NOT_FROM_SCRIPT: ReplyError = fixed("ERR This Redis command is not allowed from script");
 
-/// What a running script works on. The server's data is lent to it and taken back at its end.
-#[derive(Debug, Default)]
-pub(super) struct Running {
-    pub(super) db: Database,
+/// What a running script works on.
+#[derive(Debug)]
+pub(super) struct Running<'a> {
+    pub(super) db: &'a mut Database,
     /// Replies of the commands that the script calls, one at a time.
     pub(super) scratch: Writer,
     pub(super) read_only: bool,
     pub(super) has_written: bool,
 }
 
-impl Running {
+impl Running<'_> {
     /// Runs a command for the script; its reply goes into the scratch.
     pub(super) fn execute(&mut self, args: &Args<'_>) -> Outcome {
         let name = args.first().copied().unwrap_or_default();
@@ -53,7 +53,7 @@ impl Running {
         }
         self.has_written |= command.writes;
         let outcome =
-            perform(command, run, &mut Context { db: &mut self.db, reply: &mut self.scratch }, args);
+            perform(command, run, &mut Context { db: &mut *self.db, reply: &mut self.scratch }, args);
         self.db.stats.called(command, commands::subcommand_name(command, args), outcome.as_ref().err());
         outcome
     }
@@ -98,12 +98,12 @@ impl<T> Loan<T> {
 
 thread_local! {
     /// What the script that runs on this thread works on; null when none runs.
-    static RUNNING: Cell<*const Loan<Running>> = const { Cell::new(ptr::null()) };
+    static RUNNING: Cell<*const Loan<Running<'static>>> = const { Cell::new(ptr::null()) };
 }
 
 /// What is left when a script has ended.
-pub(super) struct Returned<R> {
-    pub(super) running: Running,
+pub(super) struct Returned<'a, R> {
+    pub(super) running: Running<'a>,
     /// What running it gave.
     pub(super) result: R,
     /// Lua jumped over a function that had borrowed from the loan: it ran out of memory there.
@@ -111,26 +111,27 @@ pub(super) struct Returned<R> {
 }
 
 /// Lends `running` to the functions that the script calls which `run` runs.
-pub(super) fn lend<R>(running: Running, run: impl FnOnce() -> R) -> Returned<R> {
+pub(super) fn lend<'a, R>(running: Running<'a>, run: impl FnOnce() -> R) -> Returned<'a, R> {
     /// Ends the loan, also when `run` panics.
-    struct End(*const Loan<Running>);
+    struct End(*const Loan<Running<'static>>);
     impl Drop for End {
         fn drop(&mut self) {
             RUNNING.set(self.0);
         }
     }
     let loan = Loan::new(running);
-    let end = End(RUNNING.replace(&raw const loan));
+    let end = End(RUNNING.replace((&raw const loan).cast()));
     let result = run();
     drop(end);
     Returned { running: loan.value.into_inner(), result, was_jumped_over: loan.is_borrowed.get() }
 }
 
 /// Gives `borrow` what the script on this thread works on, if one runs.
-pub(super) fn with_running<R>(borrow: impl FnOnce(Option<&Loan<Running>>) -> R) -> R {
+pub(super) fn with_running<R>(borrow: impl FnOnce(Option<&Loan<Running<'_>>>) -> R) -> R {
     let running = RUNNING.get();
-    // SAFETY: `lend` set the pointer to a value on its stack, and sets it back before that value is moved; the
-    // reference cannot outlive `borrow`, which ends before `lend` does, since it runs within it on this thread.
+    // SAFETY: `lend` set the pointer to a value on its stack, and sets it back before that value is moved. Neither the
+    // reference nor what it refers to can outlive `borrow`, which must work for any lifetimes of theirs, and which
+    // ends before `lend` does, since it runs within it on this thread.
     #[allow(unsafe_code)]
     borrow(unsafe { running.as_ref() })
 }
@@ -152,7 +153,7 @@ pub(super) fn set_protocol(version: i64) -> Result<(), ReplyError> {
 }
 
 /// Borrows what the running script works on. `use_it` must not call Lua.
-fn with_borrowed<R>(use_it: impl FnOnce(&mut Running) -> R) -> Option<R> {
+fn with_borrowed<R>(use_it: impl FnOnce(&mut Running<'_>) -> R) -> Option<R> {
     with_running(|loan| {
         let loan = loan?;
         let result = use_it(loan.borrow()?);

@@ -205,10 +205,8 @@ impl Sandbox {
         self.random.seed(0);
         let mut scratch = std::mem::take(&mut self.scratch);
         scratch.set_protocol(Protocol::Resp2);
-        let running =
-            Running { db: std::mem::take(db), scratch, read_only: call.read_only, has_written: false };
+        let running = Running { db, scratch, read_only: call.read_only, has_written: false };
         let returned = lend(running, || self.entry.run(place, call, reply));
-        *db = returned.running.db;
         self.scratch = returned.running.scratch;
         if self.budget.is_exceeded() {
             let limit = self.limits.instructions;

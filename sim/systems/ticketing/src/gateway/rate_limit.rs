@@ -41,7 +41,7 @@ async fn give_back(instance: &Instance, bucket: &str) {
 fn rate_limit(instance: &Instance, bucket: &str, tokens: i32) -> ScriptInvocation<'static> {
     let limit = &instance.config.rate_limit;
     let mut script = RATE_LIMIT.key(bucket);
-    script.arg(limit.per_second).arg(limit.burst).arg(tokens);
+    script.arg(limit.token_ms()).arg(limit.burst).arg(tokens);
     script
 }
 
