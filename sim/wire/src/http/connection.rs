@@ -123,8 +123,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<S> {
         if let Some(id) = trace::current() {
             request.headers_mut().entry(trace::HEADER).or_insert(id);
         }
-        // Pinned here, so that only a reference moves into the timeout.
-        let result = timeout(within, pin!(exchange(stream, request))).await;
+        // Boxed: it holds hyper's state, and the futures around it are moved often.
+        let result = timeout(within, Box::pin(exchange(stream, request))).await;
         match result {
             Ok(Ok((response, stream))) => {
                 self.idle = stream;

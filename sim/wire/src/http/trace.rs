@@ -39,7 +39,7 @@ pub async fn scope<F: Future>(id: Option<HeaderValue>, future: F) -> F::Output {
 }
 
 /// [`scope`] for a future that need not be moved.
-pub(super) fn scope_pinned<F: Future>(
+pub fn scope_pinned<F: Future>(
     id: Option<HeaderValue>,
     future: Pin<&mut F>,
 ) -> impl Future<Output = F::Output> {

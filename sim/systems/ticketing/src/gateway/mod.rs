@@ -2,7 +2,7 @@
 //!
 //! - `rate_limit`, `rate_limit.lua`: requests per account and per device.
 //! - `forward`: to which instance of which service, and what happens when there is no answer.
-use std::sync::Arc;
+use std::{pin::pin, sync::Arc};
 
 use axum::{
     Router,
@@ -86,7 +86,7 @@ async fn traced(
     let id = trace::current().or_else(|| HeaderValue::from_str(&format!("{:016x}", world::rand::u64())).ok());
     let answer =
         async { gateway.handle(&destination, received).await.unwrap_or_else(ApiError::into_response) };
-    let mut response = trace::scope(id.clone(), answer).await;
+    let mut response = trace::scope_pinned(id.clone(), pin!(answer)).await;
     if let Some(id) = id {
         response.headers_mut().insert(trace::HEADER, id);
     }

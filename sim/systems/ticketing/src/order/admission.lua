@@ -7,7 +7,7 @@
 -- KEYS[1] queue of the run   KEYS[2…] stock of its classes
 -- ARGV[1] share that leaves per second   ARGV[2] most that leave per second
 -- Returns {head, tail, what remains, now in ms}: places up to head are admitted, those up to tail are taken.
-local STEP_MS = 50
+local STEP_MS = 100
 
 local queue = redis.call('HMGET', KEYS[1], 'head', 'tail', 'credit_milli', 'advanced_ms', 'remaining')
 local head, tail = tonumber(queue[1]) or 0, tonumber(queue[2]) or 0
@@ -16,7 +16,7 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local advanced = tonumber(queue[4])
 if advanced and now < advanced then
   -- The clock was set back. Nobody must wait until it is again where it was.
-  redis.call('HSET', KEYS[1], 'advanced_ms', string.format('%.0f', now))
+  redis.call('HSET', KEYS[1], 'advanced_ms', string.format('%d', now))
   advanced = now
 end
 if advanced and now - advanced < STEP_MS then
@@ -38,6 +38,6 @@ credit_milli = credit_milli - leaving * 1000
 if head == tail then
   credit_milli = math.min(credit_milli, 1000)
 end
-redis.call('HSET', KEYS[1], 'head', string.format('%.0f', head), 'credit_milli', string.format('%.3f', credit_milli),
-  'advanced_ms', string.format('%.0f', now), 'remaining', string.format('%.0f', remaining))
+redis.call('HSET', KEYS[1], 'head', string.format('%d', head), 'credit_milli', string.format('%.3f', credit_milli),
+  'advanced_ms', string.format('%d', now), 'remaining', string.format('%d', remaining))
 return {head, tail, remaining, now}

@@ -14,9 +14,9 @@ if (tonumber(queue[1]) or 0) - (tonumber(queue[2]) or 0) >= tonumber(ARGV[4]) th
 end
 
 local time = redis.call('TIME')
-local position = string.format('%.0f', redis.call('HINCRBY', KEYS[1], 'tail', 1))
+local position = string.format('%d', redis.call('HINCRBY', KEYS[1], 'tail', 1))
 redis.call('HSET', KEYS[3], 'run', ARGV[2], 'account', ARGV[3], 'position', position,
-  'joined_ms', string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000)))
+  'joined_ms', string.format('%d', time[1] * 1000 + math.floor(time[2] / 1000)))
 redis.call('HSET', KEYS[2], 'token', ARGV[1], 'position', position)
 redis.call('PEXPIRE', KEYS[3], ARGV[5])
 redis.call('PEXPIRE', KEYS[2], ARGV[5])
