@@ -85,7 +85,9 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
                     persistence.unblocked().await;
                 }
                 more = self.run_batch();
-                if let Some(persistence) = persistence.as_ref().filter(|_| !self.replies.is_empty()) {
+                if let Some(persistence) = persistence.as_ref().filter(|_| !self.replies.is_empty())
+                    && !world::mutant!("redis.reply-before-sync")
+                {
                     persistence.flushed(persistence.appended()).await;
                 }
                 if !self.write_replies().await? {

@@ -20,6 +20,7 @@ use crate::{
 use super::{
     PaymentService,
     bank::{BankPayment, BankState},
+    mutants,
 };
 
 script!(NEWS, "news.lua");
@@ -76,7 +77,12 @@ impl PaymentService {
 
     /// Takes in what the bank says about a payment; a repetition or an older version changes nothing.
     pub(super) async fn take_in(&self, payment: PaymentId, news: &BankPayment) -> Outcome<TakenIn> {
-        let mut script = NEWS.prepare_invoke();
+        let taken_in = if world::mutant!("ticketing.capture-after-close-ignored") {
+            &mutants::NEWS_OF_OPEN_PAYMENTS
+        } else {
+            &NEWS
+        };
+        let mut script = taken_in.prepare_invoke();
         script.key(keys::payment(payment));
         for list in [keys::PAYMENT_WORK, keys::PAYMENT_WATCH] {
             script.key(keys::work(payment.shard(), list));
@@ -98,6 +104,9 @@ impl PaymentService {
     /// Work of `payment-watch`: asks the bank about a payment that it has sent no news of. Until the payment leaves
     /// CREATED it stays on the list and is asked about again when the lease ends.
     pub(super) async fn watch(self: Arc<Self>, payment: PaymentId) {
+        if world::mutant!("ticketing.lost-callback-not-asked-for") {
+            return;
+        }
         // When the bank does not answer, or does not know it yet, there is nothing to do but to ask again.
         let Ok(Some(at_bank)) = self.bank.find(payment).await else { return };
         if self.take_in(payment, &at_bank).await.is_ok_and(|taken_in| taken_in.needs_work()) {
