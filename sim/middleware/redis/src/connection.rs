@@ -80,14 +80,13 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
         loop {
             let mut more = true;
             let persistence = self.server.lock().persistence.clone();
+            let persistence = persistence.filter(|_| !world::mutant!("redis.reply-before-sync"));
             while more {
                 if let Some(persistence) = &persistence {
                     persistence.unblocked().await;
                 }
                 more = self.run_batch();
-                if let Some(persistence) = persistence.as_ref().filter(|_| !self.replies.is_empty())
-                    && !world::mutant!("redis.reply-before-sync")
-                {
+                if let Some(persistence) = persistence.as_ref().filter(|_| !self.replies.is_empty()) {
                     persistence.flushed(persistence.appended()).await;
                 }
                 if !self.write_replies().await? {

@@ -92,9 +92,4 @@ pub const MUTANTS: &[Mutant] = &[
         PAYMENT_TROUBLE,
         "The news that a closed payment was captured after all are dropped: the money is kept.",
     ),
-    mutant(
-        "ticketing.lost-callback-not-asked-for",
-        PAYMENT_TROUBLE,
-        "The bank is not asked about payments that it sends no news of: a lost callback leaves a charged buyer without ticket.",
-    ),
 ];

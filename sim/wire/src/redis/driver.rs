@@ -309,8 +309,7 @@ impl<'a> Exchange<'a> {
             if let Some(alarm) = &mut self.alarm {
                 ready!(alarm.as_mut().poll(cx));
                 if oldest.deadline <= Instant::now() {
-                    if world::mutant!("redis.client.connection-kept-after-timeout") {
-                        self.forget_oldest();
+                    if world::mutant!("redis.client.connection-kept-after-timeout") && self.forget_oldest() {
                         continue;
                     }
                     return Poll::Ready(io::Error::new(io::ErrorKind::TimedOut, "no reply in time"));
@@ -320,14 +319,15 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    /// What the mutant does with a request whose reply is overdue, and nobody should: the reply comes after all, and is
-    /// taken for that of the next request.
-    fn forget_oldest(&mut self) {
-        let Some(UnderWay { asked_by: AskedBy::Caller { reply, .. }, .. }) = self.under_way.pop_front()
-        else {
-            return;
-        };
-        let _ = reply.send(Err(reply_lost(io::ErrorKind::TimedOut, "no reply in time")));
+    /// What the mutant does with a caller's request whose reply is overdue, and nobody should: the reply comes after all,
+    /// and is taken for that of the next request.
+    fn forget_oldest(&mut self) -> bool {
+        let is_overdue = |oldest: &mut UnderWay| matches!(oldest.asked_by, AskedBy::Caller { .. });
+        let Some(oldest) = self.under_way.pop_front_if(is_overdue) else { return false };
+        if let AskedBy::Caller { reply, .. } = oldest.asked_by {
+            let _ = reply.send(Err(reply_lost(io::ErrorKind::TimedOut, "no reply in time")));
+        }
+        true
     }
 
     /// The connection is over: whoever still waits learns whether its request may have been executed.

@@ -221,6 +221,18 @@ mod tests {
     }
 
     #[test]
+    fn neighbours_are_one_range() {
+        for (first, last) in
+            [(0, SLOTS - 1), (0, 5460), (63, 64), (64, 127), (5461, 10_922), (SLOTS - 64, SLOTS - 1)]
+        {
+            let set: SlotSet = (first..=last).collect();
+            assert_eq!(set.ranges().collect::<Vec<_>>(), [(first, last)]);
+        }
+        let set: SlotSet = (0..=100).chain(102..=200).collect();
+        assert_eq!(set.ranges().collect::<Vec<_>>(), [(0, 100), (102, 200)]);
+    }
+
+    #[test]
     fn what_is_no_slot_is_in_no_set() {
         let mut set = SlotSet::default();
         assert!(!set.insert(SLOTS));

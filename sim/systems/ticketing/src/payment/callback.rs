@@ -104,9 +104,6 @@ impl PaymentService {
     /// Work of `payment-watch`: asks the bank about a payment that it has sent no news of. Until the payment leaves
     /// CREATED it stays on the list and is asked about again when the lease ends.
     pub(super) async fn watch(self: Arc<Self>, payment: PaymentId) {
-        if world::mutant!("ticketing.lost-callback-not-asked-for") {
-            return;
-        }
         // When the bank does not answer, or does not know it yet, there is nothing to do but to ask again.
         let Ok(Some(at_bank)) = self.bank.find(payment).await else { return };
         if self.take_in(payment, &at_bank).await.is_ok_and(|taken_in| taken_in.needs_work()) {
