@@ -74,7 +74,7 @@ pub const MUTANTS: &[Mutant] = &[
     ),
     mutant(
         "ticketing.work-removed-when-claimed",
-        INVENTORY_CRASH,
+        PAYMENT_TROUBLE,
         "Work is taken off its list when it is begun: what fails, or dies with its worker, is never done.",
     ),
     mutant(
@@ -84,7 +84,7 @@ pub const MUTANTS: &[Mutant] = &[
     ),
     mutant(
         "ticketing.seat-freed-again",
-        INVENTORY_CRASH,
+        BAD_NETWORK,
         "A seat is freed without looking whose it is: a repeated request frees it under the buyer who has it now.",
     ),
     mutant(
