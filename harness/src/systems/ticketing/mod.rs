@@ -7,6 +7,7 @@
 //! | the promises | [`invariants`] |
 //! | what the promises look at | `facts`, `monitor` |
 //! | which acknowledged writes are missing | `losses` |
+//! | the planted mistakes, of the services and of Redis | `mutants` |
 //! | the settings | `settings` |
 //! | who got tickets | `summary` |
 
