@@ -16,24 +16,9 @@ const fn mutant(name: &'static str, scenario: &'static str, about: &'static str)
 /// Those of the client (`redis.client.…`) and of the servers.
 const OF_REDIS: &[Mutant] = &[
     mutant(
-        "redis.client.connection-kept-after-timeout",
-        BAD_NETWORK,
-        "After a timeout the connection is used on: the late reply is taken for that of the next command.",
-    ),
-    mutant(
         "redis.client.room-not-looked-at-again",
         REDIS_FAILOVER,
         "The connection's task looks for new commands before replies make room for them: nobody wakes it up for those.",
-    ),
-    mutant(
-        "redis.client.wait-answer-ignored",
-        REDIS_SPLIT_BRAIN,
-        "WAIT is asked, but not how many replicas it has counted: what only a lonely master has is believed.",
-    ),
-    mutant(
-        "redis.wait-counts-linked-replicas",
-        REDIS_SPLIT_BRAIN,
-        "WAIT counts the replicas that are linked, not those that have acknowledged: a failover loses what was in between.",
     ),
     mutant(
         "redis.cluster.rank-ignored",
@@ -46,9 +31,24 @@ const OF_REDIS: &[Mutant] = &[
         "A master does not give up its slots to one with a higher epoch: it goes on taking commands that never count.",
     ),
     mutant(
+        "redis.wait-counts-linked-replicas",
+        REDIS_SPLIT_BRAIN,
+        "WAIT counts the replicas that are linked, not those that have acknowledged: a failover loses what was in between.",
+    ),
+    mutant(
+        "redis.client.wait-answer-ignored",
+        REDIS_SPLIT_BRAIN,
+        "WAIT is asked, but not how many replicas it has counted: what only a lonely master has is believed.",
+    ),
+    mutant(
         "redis.reply-before-sync",
         REDIS_TOTAL_LOSS,
         "Replies leave before the append-only file is synced: a loss of power takes what was acknowledged.",
+    ),
+    mutant(
+        "redis.client.connection-kept-after-timeout",
+        BAD_NETWORK,
+        "After a timeout the connection is used on: the late reply is taken for that of the next command.",
     ),
 ];
 

@@ -23,11 +23,6 @@ pub const MUTANTS: &[Mutant] = &[
         "Each segment is deducted by a command of its own: a crash in the middle loses the stock of the segments done.",
     ),
     mutant(
-        "ticketing.release-not-idempotent",
-        PAYMENT_TROUBLE,
-        "Stock is released without looking at whether it was released before: a repeated request returns it twice.",
-    ),
-    mutant(
         "ticketing.stock-not-returned-on-payment-timeout",
         PEAK,
         "An order that is not paid in time is closed, but its stock stays taken for ever.",
@@ -58,6 +53,11 @@ pub const MUTANTS: &[Mutant] = &[
         "Callbacks are believed whoever signed them: a forged one gets a ticket for nothing.",
     ),
     mutant(
+        "ticketing.release-not-idempotent",
+        PAYMENT_TROUBLE,
+        "Stock is released without looking at whether it was released before: a repeated request returns it twice.",
+    ),
+    mutant(
         "ticketing.late-payment-not-refunded",
         PAYMENT_TROUBLE,
         "Money that arrives after its order was closed is kept.",
@@ -68,11 +68,6 @@ pub const MUTANTS: &[Mutant] = &[
         "Each try of a refund has a reference of its own: a refund that timed out after its effect is asked for twice.",
     ),
     mutant(
-        "ticketing.expiry-overwrites-payment",
-        BAD_NETWORK,
-        "An order is closed because it was unpaid when it was looked for: a payment that arrives meanwhile is overwritten.",
-    ),
-    mutant(
         "ticketing.work-removed-when-claimed",
         PAYMENT_TROUBLE,
         "Work is taken off its list when it is begun: what fails, or dies with its worker, is never done.",
@@ -81,6 +76,11 @@ pub const MUTANTS: &[Mutant] = &[
         "ticketing.release-leaves-no-tombstone",
         BAD_NETWORK,
         "Nothing notes that an order was given up before its deduction came: that takes stock for an order that is over.",
+    ),
+    mutant(
+        "ticketing.expiry-overwrites-payment",
+        BAD_NETWORK,
+        "An order is closed because it was unpaid when it was looked for: a payment that arrives meanwhile is overwritten.",
     ),
     mutant(
         "ticketing.seat-freed-again",
