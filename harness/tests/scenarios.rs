@@ -18,7 +18,7 @@ const SEEDS: u64 = 6;
 /// Seeds within which every mark must be come by.
 const SEEDS_TO_REACH: u64 = 40;
 /// A planted mistake must be found within so many seeds.
-const SEEDS_TO_FIND: u64 = 20;
+const SEEDS_TO_FIND: u64 = 60;
 
 fn system() -> &'static Ticketing {
     static SYSTEM: OnceLock<Ticketing> = OnceLock::new();
@@ -221,21 +221,23 @@ fn every_mark_is_reached_by_some_scenario() {
     panic!("in {SEEDS_TO_REACH} seeds of each scenario nobody came by {:?}", never.keys());
 }
 
-/// Each mutant makes its own scenario fail, on one of the first seeds.
+/// Each mutant makes its own scenario fail, on one of the first seeds: as a hunt sees it, which a missed limit is for as
+/// well. (A client that is not woken up is slow, and nothing else.)
 #[test]
 fn every_mutant_is_found_by_its_scenario() {
     let missed: Vec<&str> = Ticketing::default()
         .mutants()
         .iter()
         .filter(|mutant| {
-            !(1..=SEEDS_TO_FIND).any(|seed| {
+            let scenario = read(mutant.scenario, Size::Hunt, &[]);
+            !(0..SEEDS_TO_FIND).any(|seed| {
                 let played = play(mutant.scenario, Size::Hunt, seed, &[mutant.name], &[]);
-                played.result.verdict == Verdict::Violated
+                !rehearsal::failures(&scenario, &played.result).is_empty()
             })
         })
         .map(|mutant| mutant.name)
         .collect();
-    assert!(missed.is_empty(), "no invariant notices these mistakes: {missed:?}");
+    assert!(missed.is_empty(), "no invariant and no limit notices these mistakes: {missed:?}");
 }
 
 #[test]
@@ -244,7 +246,7 @@ fn every_mutant_names_a_shipped_scenario_and_is_unique() {
     assert_eq!(names.len(), Ticketing::default().mutants().len());
     for mutant in Ticketing::default().mutants() {
         assert!(catalogue::ENTRIES.iter().any(|entry| entry.name == mutant.scenario), "{mutant:?}");
-        assert!(mutant.name.starts_with("ticketing."), "{mutant:?}");
+        assert!(["ticketing.", "redis."].iter().any(|place| mutant.name.starts_with(place)), "{mutant:?}");
     }
 }
 

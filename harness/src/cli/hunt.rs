@@ -8,13 +8,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use record::result::Verdict;
 use scenarios::{Size, catalogue};
 
 use super::run::{draw_seed, print};
 use super::{Exit, PlayArgs, SizeArg, capsule, key_value, run, run_folder};
-use crate::hunt::{self, Allowance, Group, Hunt, Hunted};
+use crate::hunt::{self, Allowance, Group, Hunt, Hunted, Mix};
 use crate::rehearsal::Failure;
 use crate::system::System;
 use crate::target::Target;
@@ -50,6 +50,30 @@ pub(super) struct HuntArgs {
     /// Switches a planted mistake on (see `rehearse mutants`)
     #[arg(long = "mutant", value_name = "NAME")]
     mutant: Vec<String>,
+    /// Who runs next among tasks that are ready in the same instant: any, by PCT, or half of the seeds each
+    #[arg(long, value_enum, default_value_t)]
+    strategy: MixArg,
+    /// Stops at the first failure
+    #[arg(long)]
+    first: bool,
+}
+
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+enum MixArg {
+    Random,
+    Pct,
+    #[default]
+    Mixed,
+}
+
+impl MixArg {
+    fn mix(self) -> Mix {
+        match self {
+            MixArg::Random => Mix::Random,
+            MixArg::Pct => Mix::Pct,
+            MixArg::Mixed => Mix::Mixed,
+        }
+    }
 }
 
 fn seed_range(text: &str) -> Result<Range<u64>, String> {
@@ -128,7 +152,9 @@ fn plan(systems: &[&dyn System], args: &HuntArgs) -> Result<Hunt, String> {
         let (system, scenario) = run::find(systems, &target, Size::Hunt, &args.mutant)?;
         // One that the scenario is said to find; a system of one's own may have none.
         let mutant = system.mutants().iter().find(|mutant| mutant.scenario == scenario.name);
-        canaries.push(mutant.filter(|_| scenario.expect.is_none()).map(|mutant| mutant.name.to_owned()));
+        // A hunt for planted mistakes proves itself.
+        let needs_proof = scenario.expect.is_none() && args.mutant.is_empty();
+        canaries.push(mutant.filter(|_| needs_proof).map(|mutant| mutant.name.to_owned()));
         targets.push(target);
     }
     let first = draw_seed();
@@ -141,6 +167,8 @@ fn plan(systems: &[&dyn System], args: &HuntArgs) -> Result<Hunt, String> {
         jobs: args.jobs.map_or(cores, NonZeroUsize::get),
         mutants: args.mutant.clone(),
         canaries,
+        mix: args.strategy.mix(),
+        first: args.first,
         allowance: Allowance::default(),
     })
 }

@@ -53,8 +53,37 @@ pub struct Hunt {
     pub mutants: Vec<String>,
     /// For each scenario a mistake that it finds, to prove that it would have found one.
     pub canaries: Vec<Option<String>>,
+    /// Who runs next among tasks that are ready in the same instant.
+    pub mix: Mix,
+    /// Stop at the first failure?
+    pub first: bool,
     /// What one seed may take.
     pub allowance: Allowance,
+}
+
+/// Which strategies the seeds of a hunt are played with.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Mix {
+    /// Any ready task, equally likely.
+    Random,
+    /// PCT, with depth 2 and 3 in turn: finds bugs that need two or three things to happen in a certain order, however
+    /// rare that order is otherwise.
+    Pct,
+    /// Half of the seeds the one, half of them the other.
+    #[default]
+    Mixed,
+}
+
+impl Mix {
+    /// How to play a seed of a scenario whose runs have about so many polls.
+    fn strategy(self, seed: u64, polls: u64) -> Strategy {
+        let pct = |depth| Strategy::Pct { depth, steps: polls };
+        match (self, seed % 4) {
+            (Mix::Random, _) | (Mix::Mixed, 0 | 2) => Strategy::Random,
+            (Mix::Pct, 0 | 2) | (Mix::Mixed, 1) => pct(2),
+            (Mix::Pct | Mix::Mixed, _) => pct(3),
+        }
+    }
 }
 
 /// What a hunt came to.
@@ -64,7 +93,7 @@ pub struct Hunted {
     pub played: u64,
     /// Simulated time of all of them.
     pub simulated: Duration,
-    /// Real time of the hunt.
+    /// Real time of the hunt, from the first seed that counts.
     pub wall: Duration,
     /// What was found.
     pub findings: Findings,
@@ -85,6 +114,8 @@ struct Shared<'a> {
     stop: &'a AtomicBool,
     state: Mutex<State>,
     started: std::time::Instant,
+    /// When the first seed that counts was handed out.
+    proved: std::time::Instant,
 }
 
 #[derive(Default)]
@@ -105,14 +136,16 @@ struct State {
 /// # Errors
 /// A sentence: no worker can be started, or one says what it should not.
 pub fn hunt(hunt: &Hunt, stop: &AtomicBool, show: &(dyn Fn(&Hunted) + Sync)) -> Result<Hunted, String> {
-    let shared = Shared {
+    let mut shared = Shared {
         hunt,
         session: Session { scenarios: hunt.targets.clone() },
         stop,
         state: Mutex::new(State { next: (hunt.seeds.start, 0), ..State::default() }),
         started: now(),
+        proved: now(),
     };
     shared.prove()?;
+    shared.proved = now();
     std::thread::scope(|scope| {
         for _ in 0..hunt.jobs.max(1) {
             scope.spawn(|| shared.job(show));
@@ -125,7 +158,7 @@ pub fn hunt(hunt: &Hunt, stop: &AtomicBool, show: &(dyn Fn(&Hunted) + Sync)) -> 
     }
     hunted.never_reached = missed.difference(&reached).cloned().collect();
     hunted.reached = reached.len();
-    hunted.wall = shared.started.elapsed();
+    hunted.wall = shared.proved.elapsed();
     Ok(hunted)
 }
 
@@ -136,7 +169,8 @@ impl Shared<'_> {
 
     fn is_over(&self) -> bool {
         let is_late = self.hunt.budget.is_some_and(|budget| self.started.elapsed() >= budget);
-        is_late || self.stop.load(Ordering::Acquire)
+        let is_found = self.hunt.first && !self.lock().hunted.findings.is_empty();
+        is_late || is_found || self.stop.load(Ordering::Acquire)
     }
 
     /// Measures each scenario, and proves that a failure would be seen: with a planted mistake, one is.
@@ -200,7 +234,7 @@ impl Shared<'_> {
         state.next =
             if scenario + 1 < self.hunt.targets.len() { (seed, scenario + 1) } else { (seed + 1, 0) };
         let polls = state.polls.get(scenario).copied().unwrap_or_default();
-        let strategy = StrategyText(strategy(seed, polls));
+        let strategy = StrategyText(self.hunt.mix.strategy(seed, polls));
         Some(Task { scenario, seed, mutants: self.hunt.mutants.clone(), strategy })
     }
 
@@ -248,7 +282,7 @@ impl Shared<'_> {
         state.missed.extend(answer.missed);
         state.hunted.played += 1;
         state.hunted.simulated += Duration::try_from_secs_f64(answer.simulated_s).unwrap_or_default();
-        state.hunted.wall = self.started.elapsed();
+        state.hunted.wall = self.proved.elapsed();
         if let Some(is_as_expected) = answer.is_as_expected {
             let (shown, of) = state.hunted.taught.entry(task.scenario).or_default();
             *shown += u64::from(is_as_expected);
@@ -258,15 +292,5 @@ impl Shared<'_> {
             state.hunted.findings.add(task, &answer.failures);
         }
         show(&state.hunted);
-    }
-}
-
-/// Half of the seeds run what is ready in any order; the others by PCT, which finds bugs that need two or three things
-/// to happen in a certain order, however rare that order is otherwise.
-fn strategy(seed: u64, polls: u64) -> Strategy {
-    match seed % 4 {
-        1 => Strategy::Pct { depth: 2, steps: polls },
-        3 => Strategy::Pct { depth: 3, steps: polls },
-        _ => Strategy::Random,
     }
 }

@@ -84,6 +84,19 @@ fn what_a_hunt_finds_can_be_played_again() {
 }
 
 #[test]
+fn a_hunt_may_stop_at_its_first_failure_and_keep_to_one_strategy() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let hunt = ["hunt", "ticketing/peak", "--seeds", "0..50", "--jobs", "1", "--first", "--strategy", "pct"];
+    let mutant = ["--mutant", "ticketing.deduct-check-then-set"];
+    let (code, text) = said(&rehearse(folder.path(), &[&hunt[..], &mutant].concat()));
+    assert_eq!(code, Some(100), "{text}");
+    let played = line(&text, "seeds").split_whitespace().nth(1).and_then(|number| number.parse().ok());
+    assert!(played.is_some_and(|played: u64| played < 50), "{text}");
+    assert!(text.contains("1 seed of ticketing/peak") && !text.contains("\n2. "), "{text}");
+    assert!(line(&text, "rehearse run ").contains("--strategy pct:"), "{text}");
+}
+
+#[test]
 fn wrong_hunts_are_explained() {
     let folder = tempfile::tempdir().expect("a folder");
     fs::create_dir(folder.path().join("empty")).expect("writable");
@@ -94,6 +107,7 @@ fn wrong_hunts_are_explained() {
         (&["hunt", "ticketing/peak", "--budget", "10"], "a number with its unit"),
         (&["hunt", "ticketing/peak", "--shard", "3/2"], "expected I/N"),
         (&["hunt", "ticketing/peak", "--mutant", "ticketing.x"], "has no such mutant"),
+        (&["hunt", "ticketing/peak", "--strategy", "fair"], "possible values: random, pct, mixed"),
         (&["replay", "nowhere.json"], "nowhere.json: cannot be read"),
         (&["run", "ticketing/peak", "--strategy", "fair"], "expected random, fifo or pct:DEPTH:POLLS"),
     ] {

@@ -87,7 +87,6 @@ fn read(
         about,
         swarm: swarm::swarm(findings, &top),
         expect: ends::expect(findings, &top, system),
-        limits: ends::limits(findings, &top, system),
     };
     let overrides = settings::from_command_line(findings, system, overrides);
     // What only the whole can show is not looked at while parts are wrong: it would be an echo of their mistakes.

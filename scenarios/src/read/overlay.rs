@@ -7,6 +7,7 @@ use crate::diagnostic::Problem;
 use crate::document::{At, Findings, Section, Span};
 use crate::duration;
 use crate::fault::Fault;
+use crate::read::ends;
 use crate::read::faults::{self, FaultDraft};
 use crate::read::load::{self, JourneyDraft, RateDraft};
 use crate::read::settings::{self, SettingsDraft};
@@ -22,7 +23,6 @@ pub(super) struct Header<'v> {
     pub(super) about: String,
     pub(super) swarm: Option<Swarm>,
     pub(super) expect: Option<Expect>,
-    pub(super) limits: Limits,
 }
 
 /// What the file, or its `[hunt]`, says about the parts that differ by size.
@@ -32,6 +32,7 @@ pub(super) struct Draft {
     journeys: BTreeMap<String, JourneyDraft>,
     settings: SettingsDraft,
     faults: Option<Vec<FaultDraft>>,
+    limits: Limits,
 }
 
 impl Draft {
@@ -63,6 +64,7 @@ impl Draft {
                 .map(|entry| settings::from_file(findings, &entry, file, system))
                 .unwrap_or_default(),
             faults: section.get("fault").and_then(|entry| faults::faults(findings, &entry, system)),
+            limits: ends::limits(findings, section, system),
         }
     }
 }
@@ -75,7 +77,7 @@ pub(super) fn hunt(
     system: &SystemVocabulary,
 ) -> Option<Draft> {
     let entry = top.get("hunt")?;
-    let known = ["duration", "settle", "journey", "settings", "fault"];
+    let known = ["duration", "settle", "journey", "settings", "fault", "limits"];
     let section = Section::open_entry(findings, &entry, "[hunt]", &known)?;
     let journeys = section.get("journey").map(|entry| load::journeys(findings, &entry, system));
     Some(Draft::read_shared(findings, &section, journeys, file, system))
@@ -129,8 +131,18 @@ pub(super) fn finish(
         faults,
         swarm: header.swarm.clone(),
         expect: header.expect.clone(),
-        limits: header.limits.clone(),
+        limits: limits(&base.limits, hunt.map(|hunt| &hunt.limits)),
     })
+}
+
+/// The limits of the base, but for those that `hunt` says something about: of few operations, the slowest counts for more.
+fn limits(base: &Limits, hunt: Option<&Limits>) -> Limits {
+    let mut limits = base.clone();
+    let Some(hunt) = hunt else { return limits };
+    limits.rto = hunt.rto.or(base.rto);
+    limits.rpo = hunt.rpo.or(base.rpo);
+    limits.latency.extend(hunt.latency.clone());
+    limits
 }
 
 /// A journey from its drafts, the winning one first.

@@ -128,6 +128,10 @@ fn hunting_size_lays_hunt_over_the_rest() {
     assert_eq!(scenario.settings.duration("bank.latency"), Duration::from_millis(10));
     assert_eq!(scenario.faults.len(), 1);
     assert_eq!(scenario.faults[0].for_, Some(Duration::from_millis(1500)));
+    let limited = FULL.replacen("[hunt]\n", "[hunt]\nlimits.rto = \"7s\"\n", 1);
+    let limits = parse("full.toml", &limited, &vocabulary(), Size::Hunt, &[]).unwrap().limits;
+    assert_eq!(limits.rto, Some(seconds(7)));
+    assert_eq!((limits.rpo, &limits.latency), (scenario.limits.rpo, &scenario.limits.latency));
 }
 
 #[test]

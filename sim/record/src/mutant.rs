@@ -7,9 +7,10 @@ use serde::Serialize;
 /// A mutant that its scenario does not find is a hole in the checks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Mutant {
-    /// What switches it on, prefixed with the system: `ticketing.deduct-check-then-set`.
+    /// What switches it on, prefixed with the system or the middleware that it is planted in:
+    /// `ticketing.deduct-check-then-set`, `redis.client.wait-answer-ignored`.
     pub name: &'static str,
-    /// The system it is planted in: `ticketing`.
+    /// The system whose scenario finds it: `ticketing`.
     pub system: &'static str,
     /// The scenario that finds it: `ticketing/peak`.
     pub scenario: &'static str,

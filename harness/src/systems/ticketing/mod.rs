@@ -7,6 +7,7 @@
 //! | the promises | [`invariants`] |
 //! | what the promises look at | `facts`, `monitor` |
 //! | which acknowledged writes are missing | `losses` |
+//! | the planted mistakes, of the services and of Redis | `mutants` |
 //! | the settings | `settings` |
 //! | who got tickets | `summary` |
 
@@ -14,11 +15,13 @@ mod facts;
 mod invariants;
 mod losses;
 mod monitor;
+mod mutants;
 mod redis;
 mod settings;
 mod summary;
 
-use std::sync::{Arc, OnceLock};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use partners::payment::Bank;
@@ -29,7 +32,7 @@ use scenarios::{Scenario, Settings, SystemVocabulary};
 use ticketing::api::Replayed;
 use ticketing::buyers::{self, Buyers};
 use ticketing::config::{Service, Topology};
-use ticketing::timetable::Timetable;
+use ticketing::timetable::{Timetable, TrainRun};
 use ticketing::{Config, services};
 use world::host::{self, Host};
 use world::net::{self, Latency};
@@ -53,16 +56,32 @@ const BANK: &str = "bank-1";
 pub struct Ticketing {
     /// The timetable that comes along, read once for all runs of this process.
     built_in: OnceLock<Result<Timetable, String>>,
+    /// The trains of the sales so far: a hunt plays the same sale again and again.
+    chosen: Mutex<BTreeMap<settings::Trains, Vec<TrainRun>>>,
 }
 
 impl Ticketing {
     /// What is on sale by these settings.
     fn sale(&self, settings: &Settings) -> Result<ticketing::config::Sale, String> {
-        if let Some(path) = settings.file("timetable") {
-            return settings::sale(settings, &settings::read_timetable(path)?);
+        let asked = settings::Trains::asked(settings);
+        let mut chosen = self.chosen.lock().unwrap_or_else(PoisonError::into_inner);
+        let trains = match chosen.get(&asked) {
+            Some(trains) => trains.clone(),
+            None => {
+                let trains = self.choose(&asked)?;
+                chosen.insert(asked, trains.clone());
+                trains
+            }
+        };
+        settings::sale(settings, trains)
+    }
+
+    fn choose(&self, asked: &settings::Trains) -> Result<Vec<TrainRun>, String> {
+        if let Some(path) = &asked.timetable {
+            return asked.choose(&settings::read_timetable(path)?);
         }
         let read = || Timetable::built_in().map_err(|error| error.to_string());
-        settings::sale(settings, self.built_in.get_or_init(read).as_ref()?)
+        asked.choose(self.built_in.get_or_init(read).as_ref()?)
     }
 }
 
@@ -83,7 +102,7 @@ impl System for Ticketing {
     }
 
     fn mutants(&self) -> &'static [Mutant] {
-        ticketing::MUTANTS
+        &mutants::ALL
     }
 
     /// The services are stateless. What becomes of Redis is a matter of settings, which a swarm does not know.
@@ -126,19 +145,21 @@ impl Production for Sale {
     fn stage(&mut self, history: &History) -> BoxFuture<Result<(), String>> {
         self.redis.stage(&self.monitor);
         add_bank(&self.bank, &self.monitor);
-        for service in Service::ALL {
-            for instance in 1..=self.config.topology.instances(*service) {
-                add_service(*service, instance, &self.config);
-            }
-        }
         let monitor = self.monitor.clone();
         history.observe(Box::new(move |operation| monitor.on_operation(operation)));
         let buyers = Buyers::new(Arc::clone(&self.config), history.clone(), self.profile.clone());
-        let buyer_hosts = add_buyer_hosts(&self.config.topology);
-        self.staged = Some(Staged { history: history.clone(), buyers, buyer_hosts });
+        let buyer_hosts = add_buyer_hosts();
+        self.staged = Some(Staged { history: history.clone(), buyers, buyer_hosts: buyer_hosts.clone() });
         let (config, redis) = (Arc::clone(&self.config), self.redis.clone());
         Box::pin(async move {
             redis.form().await?;
+            // Not before: until then they would look for work every now and then, and find no Redis.
+            for service in Service::ALL {
+                for instance in 1..=config.topology.instances(*service) {
+                    add_service(*service, instance, &config);
+                }
+            }
+            put_far_away(&buyer_hosts, &config.topology);
             open_sale(&config).await
         })
     }
@@ -231,19 +252,21 @@ fn add_service(service: Service, instance: usize, config: &Arc<Config>) {
     });
 }
 
-/// The hosts that buyers act from: far away, on the internet.
-fn add_buyer_hosts(topology: &Topology) -> Vec<Host> {
+/// The hosts that buyers act from.
+fn add_buyer_hosts() -> Vec<Host> {
+    (1..=BUYER_HOSTS).map(|number| host::add(&format!("buyers-{number}"), || async {})).collect()
+}
+
+/// Buyers reach the sale and the bank over the internet.
+fn put_far_away(buyers: &[Host], topology: &Topology) {
     let names = topology.hosts(Service::Gateway).into_iter().chain([BANK.to_owned()]);
     let reached: Vec<Host> = names.filter_map(|name| host::find(&name)).collect();
     let internet = Latency::internet();
-    let hosts: Vec<Host> =
-        (1..=BUYER_HOSTS).map(|number| host::add(&format!("buyers-{number}"), || async {})).collect();
     for (buyers, server) in
-        hosts.iter().flat_map(|buyers| reached.iter().map(move |server| (*buyers, *server)))
+        buyers.iter().flat_map(|buyers| reached.iter().map(move |server| (*buyers, *server)))
     {
         net::set_latency(buyers, server, &internet);
     }
-    hosts
 }
 
 /// Writes the stock and the seats; waits for Redis to come up.

@@ -21,9 +21,6 @@ const PORT: u16 = 6379;
 /// Masters of a cluster: the fewest that can outvote a failed one.
 const MASTERS: usize = 3;
 const REPLICAS_MAX: i64 = 2;
-/// From the making of the cluster to the sale: after that, the names of its files are on the disks, as they are of a
-/// cluster that has been there for days. (`Durability::commit_after` of the disks, and a little.)
-const SETTLED: Duration = Duration::from_secs(6);
 const PARTS: [char; MASTERS] = ['a', 'b', 'c'];
 
 /// What a run has of Redis.
@@ -242,7 +239,23 @@ impl Plan {
         world::time::sleep(Duration::from_millis(100)).await;
         let formed = cluster::form(&self.addresses(), self.replicas).await;
         formed.map_err(|error| format!("the Redis Cluster does not come together: {error}"))?;
-        world::time::sleep(SETTLED).await;
+        self.sync().await;
         Ok(())
+    }
+
+    /// Has every node's machine put the names of its files on its disk (`sync`), as they are of a cluster that has been
+    /// there for days.
+    async fn sync(&self) {
+        let nodes: Vec<_> = self.hosts().iter().filter_map(|name| host::find(name)).collect();
+        let synced: Vec<_> = nodes
+            .into_iter()
+            .map(|host| {
+                let directory = self.config.dir.clone();
+                host.spawn(async move { persistence::sync_names(directory).await })
+            })
+            .collect();
+        for synced in synced {
+            let _ = synced.await;
+        }
     }
 }

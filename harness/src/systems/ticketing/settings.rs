@@ -1,17 +1,18 @@
 //! The settings of the ticket sale: what scenario files and `--set` may say, and what becomes of it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use partners::payment::{Delay, Options as BankOptions};
 use scenarios::{Setting, Settings};
 use ticketing::Config;
 use ticketing::buyers::Profile;
-use ticketing::config::{ClassOnSale, QueueRules, RateLimit, RunOnSale, Sale};
+use ticketing::config::{ClassOnSale, QueueRules, RateLimit, RunOnSale, Sale, WorkRules};
 use ticketing::domain::Class;
 use ticketing::shards::Shards;
-use ticketing::timetable::Timetable;
+use ticketing::timetable::{Timetable, TrainRun};
 
+const MILLISECOND: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_secs(86_400);
 /// Hosts that buyers act from.
@@ -21,6 +22,7 @@ pub(super) const BUYER_HOSTS: usize = 4;
 pub(super) fn declared() -> Vec<Setting> {
     let mut all = on_sale();
     all.extend(rules());
+    all.extend(work());
     all.extend(bank());
     all.extend(buyers());
     all.extend(super::redis::settings());
@@ -68,6 +70,12 @@ fn rules() -> Vec<Setting> {
             config.pay_within,
             SECOND..=DAY,
             "time to pay, from the submission",
+        ),
+        Setting::duration(
+            "order.place_within",
+            config.place_within,
+            SECOND..=DAY,
+            "time to take stock and seats for a submission; longer than the services take for it",
         ),
         Setting::integer(
             "queue.cap",
@@ -119,21 +127,52 @@ fn rules() -> Vec<Setting> {
     ]
 }
 
+/// How persisted work is done again. In a small world of short deadlines these are short as well.
+fn work() -> Vec<Setting> {
+    let rules = WorkRules::default();
+    vec![
+        Setting::duration(
+            "work.sweep_every",
+            rules.sweep_every,
+            MILLISECOND..=DAY,
+            "how often each instance looks for due work in a list, in one shard after the other",
+        ),
+        Setting::duration(
+            "work.lease",
+            rules.lease,
+            SECOND..=DAY,
+            "after this, work that somebody took is due again for anybody; longer than doing it takes",
+        ),
+        Setting::duration(
+            "work.retry_first",
+            rules.retry_first,
+            MILLISECOND..=DAY,
+            "wait before the second try of a payment's work; each further wait is twice as long",
+        ),
+        Setting::duration(
+            "work.watch_after",
+            rules.watch_after,
+            MILLISECOND..=DAY,
+            "how long after its creation the bank is asked about a payment that it has sent no news of",
+        ),
+    ]
+}
+
 fn bank() -> Vec<Setting> {
     let share = |key, about| Setting::share(key, 0.0, about);
-    let (millisecond, hour) = (Duration::from_millis(1), Duration::from_secs(3_600));
+    let hour = Duration::from_secs(3_600);
     let latency = Duration::from_millis(120);
     let delay = Duration::from_millis(400);
     vec![
         Setting::duration(
             "bank.latency",
             latency,
-            millisecond..=hour,
+            MILLISECOND..=hour,
             "median time that the bank takes to answer",
         ),
         share("bank.timeout_before", "requests that time out before they have any effect"),
         share("bank.timeout_after", "requests that time out although they have had their effect"),
-        Setting::duration("bank.callback_delay", delay, millisecond..=hour, "median delay of a callback"),
+        Setting::duration("bank.callback_delay", delay, MILLISECOND..=hour, "median delay of a callback"),
         share("bank.duplicate", "callbacks that are sent twice"),
         share("bank.reorder", "callbacks that are held back until a later one has gone out"),
         share("bank.lost", "callbacks that never arrive, however often they are sent"),
@@ -151,6 +190,8 @@ fn buyers() -> Vec<Setting> {
         never_pay,
         pay_late,
         pay_twice,
+        think,
+        pay_after,
         ..
     } = Profile::default();
     vec![
@@ -167,6 +208,18 @@ fn buyers() -> Vec<Setting> {
         Setting::share("buyers.abandon", never_pay, "buyers who order and never pay"),
         Setting::share("buyers.pay_late", pay_late, "buyers who pay around the deadline, before or after it"),
         Setting::share("buyers.pay_twice", pay_twice, "buyers who pay again with the same key"),
+        Setting::duration(
+            "buyers.think",
+            think,
+            MILLISECOND..=DAY,
+            "time that they need to decide, on average",
+        ),
+        Setting::duration(
+            "buyers.pay_after",
+            pay_after,
+            MILLISECOND..=DAY,
+            "time that they need to pay, on average",
+        ),
     ]
 }
 
@@ -181,6 +234,8 @@ pub(super) fn profile(settings: &Settings) -> Profile {
         never_pay: settings.number("buyers.abandon"),
         pay_late: settings.number("buyers.pay_late"),
         pay_twice: settings.number("buyers.pay_twice"),
+        think: settings.duration("buyers.think"),
+        pay_after: settings.duration("buyers.pay_after"),
         ..Profile::default()
     }
 }
@@ -195,15 +250,40 @@ pub(super) fn read_timetable(path: &Path) -> Result<Timetable, String> {
     Timetable::read(&bytes, &label).map_err(|error| error.to_string())
 }
 
-/// What is on sale, from the timetable and the settings.
+/// Which trains a scenario asks for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Trains {
+    /// A feed of one's own.
+    pub(super) timetable: Option<PathBuf>,
+    date: String,
+    count: usize,
+    names: Vec<String>,
+}
+
+impl Trains {
+    pub(super) fn asked(settings: &Settings) -> Trains {
+        Trains {
+            timetable: settings.file("timetable").map(Path::to_owned),
+            date: settings.text("date").to_owned(),
+            count: usize::try_from(settings.integer("trains.count")).unwrap_or(usize::MAX),
+            names: settings.list("trains.names").to_vec(),
+        }
+    }
+
+    /// Chooses them from a timetable.
+    ///
+    /// # Errors
+    /// A sentence for the user: nothing runs on that day, for example.
+    pub(super) fn choose(&self, timetable: &Timetable) -> Result<Vec<TrainRun>, String> {
+        timetable.select(&self.date, self.count, &self.names).map_err(|error| error.to_string())
+    }
+}
+
+/// What is on sale, of these trains.
 ///
 /// # Errors
-/// A sentence for the user: nothing runs on that day, for example.
-pub(super) fn sale(settings: &Settings, timetable: &Timetable) -> Result<Sale, String> {
-    let count = usize::try_from(settings.integer("trains.count")).unwrap_or(usize::MAX);
-    let trains = timetable
-        .select(settings.text("date"), count, settings.list("trains.names"))
-        .map_err(|error| error.to_string())?;
+/// A sentence for the user: there are no seats.
+pub(super) fn sale(settings: &Settings, trains: Vec<TrainRun>) -> Result<Sale, String> {
     let classes = classes(settings);
     if classes.is_empty() {
         return Err("seats.first and seats.second are both 0: there is nothing to sell".to_owned());
@@ -226,6 +306,7 @@ fn classes(settings: &Settings) -> Vec<ClassOnSale> {
 pub(super) fn config(settings: &Settings, sale: Sale) -> Config {
     Config {
         pay_within: settings.duration("order.pay_within"),
+        place_within: settings.duration("order.place_within"),
         queue: QueueRules {
             waiting_max: u64::try_from(settings.integer("queue.cap")).unwrap_or(u64::MAX),
             share_per_second: settings.number("queue.share"),
@@ -240,6 +321,13 @@ pub(super) fn config(settings: &Settings, sale: Sale) -> Config {
         durability: super::redis::durability(settings),
         shards: Shards::new(u16::try_from(settings.integer("redis.shards")).unwrap_or(Shards::MAX)),
         ticket_refusals: settings.number("ticketing.refusals"),
+        work: WorkRules {
+            sweep_every: settings.duration("work.sweep_every"),
+            lease: settings.duration("work.lease"),
+            retry_first: settings.duration("work.retry_first"),
+            watch_after: settings.duration("work.watch_after"),
+            ..WorkRules::default()
+        },
         ..Config::new(sale)
     }
 }

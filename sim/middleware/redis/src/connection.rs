@@ -80,6 +80,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
         loop {
             let mut more = true;
             let persistence = self.server.lock().persistence.clone();
+            let persistence = persistence.filter(|_| !world::mutant!("redis.reply-before-sync"));
             while more {
                 if let Some(persistence) = &persistence {
                     persistence.unblocked().await;

@@ -1,8 +1,9 @@
-//! The planted bugs: each is a wrong turn of one line in a service, off unless a run switches it on.
+//! The planted bugs: each is a wrong turn of a line or a few in a service, off unless a run switches it on.
 use record::mutant::Mutant;
 
 const PEAK: &str = "ticketing/peak";
 const PAYMENT_TROUBLE: &str = "ticketing/payment-trouble";
+const BAD_NETWORK: &str = "ticketing/bad-network";
 const INVENTORY_CRASH: &str = "ticketing/inventory-crash";
 
 const fn mutant(name: &'static str, scenario: &'static str, about: &'static str) -> Mutant {
@@ -20,11 +21,6 @@ pub const MUTANTS: &[Mutant] = &[
         "ticketing.segments-deducted-one-by-one",
         INVENTORY_CRASH,
         "Each segment is deducted by a command of its own: a crash in the middle loses the stock of the segments done.",
-    ),
-    mutant(
-        "ticketing.release-not-idempotent",
-        PAYMENT_TROUBLE,
-        "Stock is released without looking at whether it was released before: a repeated request returns it twice.",
     ),
     mutant(
         "ticketing.stock-not-returned-on-payment-timeout",
@@ -57,6 +53,11 @@ pub const MUTANTS: &[Mutant] = &[
         "Callbacks are believed whoever signed them: a forged one gets a ticket for nothing.",
     ),
     mutant(
+        "ticketing.release-not-idempotent",
+        PAYMENT_TROUBLE,
+        "Stock is released without looking at whether it was released before: a repeated request returns it twice.",
+    ),
+    mutant(
         "ticketing.late-payment-not-refunded",
         PAYMENT_TROUBLE,
         "Money that arrives after its order was closed is kept.",
@@ -65,5 +66,30 @@ pub const MUTANTS: &[Mutant] = &[
         "ticketing.refund-reference-per-attempt",
         PAYMENT_TROUBLE,
         "Each try of a refund has a reference of its own: a refund that timed out after its effect is asked for twice.",
+    ),
+    mutant(
+        "ticketing.work-removed-when-claimed",
+        PAYMENT_TROUBLE,
+        "Work is taken off its list when it is begun: what fails, or dies with its worker, is never done.",
+    ),
+    mutant(
+        "ticketing.release-leaves-no-tombstone",
+        BAD_NETWORK,
+        "Nothing notes that an order was given up before its deduction came: that takes stock for an order that is over.",
+    ),
+    mutant(
+        "ticketing.expiry-overwrites-payment",
+        BAD_NETWORK,
+        "An order is closed because it was unpaid when it was looked for: a payment that arrives meanwhile is overwritten.",
+    ),
+    mutant(
+        "ticketing.seat-freed-again",
+        BAD_NETWORK,
+        "A seat is freed without looking whose it is: a repeated request frees it under the buyer who has it now.",
+    ),
+    mutant(
+        "ticketing.capture-after-close-ignored",
+        PAYMENT_TROUBLE,
+        "The news that a closed payment was captured after all are dropped: the money is kept.",
     ),
 ];

@@ -117,6 +117,9 @@ impl Cluster {
                 continue;
             }
             let owner = self.slots.owner(slot);
+            if owner == Some(self.myself) && world::mutant!("redis.cluster.replaced-master-stays") {
+                continue;
+            }
             let older = |owner: Handle| self.nodes[owner].config_epoch < epoch;
             if !self.slots.is_unclaimed(slot) && !owner.is_some_and(older) {
                 continue;

@@ -202,6 +202,16 @@ pub enum Repair {
     Cut(u64),
 }
 
+/// Has the disk of the current host know by what names a server's files are found, as it would by itself after some
+/// seconds: what `sync` does on a machine. A server without files has nothing that is missed.
+pub async fn sync_names(directory: impl AsRef<Path>) {
+    let appendonly = directory.as_ref().join(APPEND_ONLY_DIRECTORY);
+    for folder in appendonly.ancestors() {
+        // Those that are not there have no names.
+        let _ = disk::sync_dir(folder).await;
+    }
+}
+
 /// What an operator does when a server does not start because of its append-only file, as `redis-check-aof --fix` does
 /// it: cuts the last part where it stops making sense. All that stands behind is lost.
 ///

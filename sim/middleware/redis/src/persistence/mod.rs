@@ -53,7 +53,7 @@ use self::{
 };
 pub use self::{
     driver::Driver,
-    load::{Repair, StartError, repair},
+    load::{Repair, StartError, repair, sync_names},
     manifest::ManifestError,
     shared::Status,
 };

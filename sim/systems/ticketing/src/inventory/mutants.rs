@@ -76,3 +76,13 @@ pub(super) async fn forget_release(instance: &Instance, order: OrderId) -> Outco
         None => Ok(()),
     }
 }
+
+/// `ticketing.release-leaves-no-tombstone`: where nothing was held, nothing is left that a late deduction would find.
+pub(super) async fn forget_tombstone(instance: &Instance, order: OrderId) -> Outcome<()> {
+    let key = keys::hold(order);
+    let run: Option<String> = instance.store.command(redis::cmd("HGET").arg(&key).arg("run")).await?;
+    match run {
+        Some(_) => Ok(()),
+        None => instance.store.command(redis::cmd("DEL").arg(&key)).await,
+    }
+}

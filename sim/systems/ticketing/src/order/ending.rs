@@ -13,6 +13,7 @@ use crate::{
 use super::{
     OrderService,
     moves::{ABANDON, CLOSE},
+    mutants,
     view::is_visible,
 };
 
@@ -55,7 +56,13 @@ impl OrderService {
 
     /// Work of `order-expiry`: closes an order that was not paid in time.
     pub(super) async fn expire(self: Arc<Self>, order: OrderId) {
-        let outcome = match self.orders.make(&CLOSE, order, &[("reason", EXPIRED.to_owned())]).await {
+        let reason = [("reason", EXPIRED.to_owned())];
+        let closed = if world::mutant!("ticketing.expiry-overwrites-payment") {
+            mutants::close_unseen(&self.orders, order, &reason).await
+        } else {
+            self.orders.make(&CLOSE, order, &reason).await
+        };
+        let outcome = match closed {
             // Paid or cancelled meanwhile, and off the list by that.
             Ok(outcome) if !outcome.moved => {
                 world::reachable!("ticketing.order.settled-while-expiring");

@@ -10,6 +10,8 @@
 //! The cancellation by the buyer is the move `close` as well.
 use std::time::Duration;
 
+use redis::Script;
+
 use crate::{
     api::MoveOutcome,
     domain::OrderState,
@@ -138,7 +140,19 @@ impl Orders {
         fields: &[(&str, String)],
         due: Due,
     ) -> Outcome<MoveOutcome> {
-        let mut script = TRANSITION.prepare_invoke();
+        self.make_by(&TRANSITION, step, order, fields, due).await
+    }
+
+    /// Makes a move by this script.
+    pub(super) async fn make_by(
+        &self,
+        transition: &Script,
+        step: &Move,
+        order: OrderId,
+        fields: &[(&str, String)],
+        due: Due,
+    ) -> Outcome<MoveOutcome> {
+        let mut script = transition.prepare_invoke();
         script.key(keys::order(order)).arg(order.to_string()).arg(step.from.as_str()).arg(step.to.as_str());
         let mut keys = 1;
         for list in [step.leaves, step.enters] {

@@ -1,9 +1,32 @@
-//! A wrong way to take orders, for the mutant of this service. Nothing else uses it.
+//! Wrong ways to take and to end orders, for the mutants of this service. Nothing else uses them.
+use std::sync::LazyLock;
+
+use redis::Script;
+
+use super::moves::{CLOSE, Due, Orders};
 use crate::{
-    ids::QueueToken,
+    api::MoveOutcome,
+    ids::{OrderId, QueueToken},
     keys,
-    service::{Instance, Outcome},
+    service::{Instance, Outcome, store::new_script},
 };
+
+/// What `transition.lua` compares, and what the mutant is content with.
+const COMPARED: &str = "state ~= ARGV[2]";
+const UNCOMPARED: &str = "not state";
+
+static UNSEEN: LazyLock<Script> =
+    LazyLock::new(|| new_script(&include_str!("transition.lua").replace(COMPARED, UNCOMPARED)));
+
+/// `ticketing.expiry-overwrites-payment`: closes an order that was on the list of unpaid ones a moment ago.
+pub(super) async fn close_unseen(
+    orders: &Orders,
+    order: OrderId,
+    fields: &[(&str, String)],
+) -> Outcome<MoveOutcome> {
+    let due = Due::In(orders.instance.config.work.lease);
+    orders.make_by(&UNSEEN, &CLOSE, order, fields, due).await
+}
 
 /// `ticketing.idempotency-key-ignored`: makes a submission look as if its key and its token had never been used.
 pub(super) async fn forget_key(
@@ -14,4 +37,12 @@ pub(super) async fn forget_key(
 ) -> Outcome<()> {
     instance.store.command::<()>(redis::cmd("DEL").arg(keys::idempotency(account, key))).await?;
     instance.store.command(redis::cmd("HDEL").arg(keys::queue_token(token)).arg("order")).await
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_mutant_differs_from_the_script() {
+        assert_eq!(include_str!("transition.lua").matches(super::COMPARED).count(), 1);
+    }
 }

@@ -20,6 +20,7 @@ use crate::{
 use super::{
     PaymentService,
     bank::{BankPayment, BankState},
+    mutants,
 };
 
 script!(NEWS, "news.lua");
@@ -76,7 +77,12 @@ impl PaymentService {
 
     /// Takes in what the bank says about a payment; a repetition or an older version changes nothing.
     pub(super) async fn take_in(&self, payment: PaymentId, news: &BankPayment) -> Outcome<TakenIn> {
-        let mut script = NEWS.prepare_invoke();
+        let taken_in = if world::mutant!("ticketing.capture-after-close-ignored") {
+            &mutants::NEWS_OF_OPEN_PAYMENTS
+        } else {
+            &NEWS
+        };
+        let mut script = taken_in.prepare_invoke();
         script.key(keys::payment(payment));
         for list in [keys::PAYMENT_WORK, keys::PAYMENT_WATCH] {
             script.key(keys::work(payment.shard(), list));

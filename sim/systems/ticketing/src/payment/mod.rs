@@ -20,6 +20,7 @@ use crate::{
 mod bank;
 mod callback;
 mod create;
+mod mutants;
 mod settle;
 #[cfg(test)]
 mod tests;

@@ -108,7 +108,8 @@ impl Locks {
         even_ticketed: bool,
         only_expired: bool,
     ) -> Outcome<Moved> {
-        let mut script = FREE.prepare_invoke();
+        let free = if world::mutant!("ticketing.seat-freed-again") { &mutants::FREE_AGAIN } else { &*FREE };
+        let mut script = free.prepare_invoke();
         script
             .key(keys::seat_lock(order))
             .key(keys::seats(order.shard(), &trip.run, trip.class))

@@ -74,7 +74,13 @@ impl WorkList {
     async fn claim(&self, shard: Shard) -> Outcome<Vec<String>> {
         let rules = &self.instance.config.work;
         let list = keys::work(shard, self.name);
-        self.instance.store.run(CLAIM.key(list).arg(millis(rules.lease)).arg(rules.batch)).await
+        let mut script = CLAIM.key(&list);
+        let ids: Vec<String> =
+            self.instance.store.run(script.arg(millis(rules.lease)).arg(rules.batch)).await?;
+        if world::mutant!("ticketing.work-removed-when-claimed") && !ids.is_empty() {
+            self.instance.store.command::<i64>(redis::cmd("ZREM").arg(&list).arg(&ids)).await?;
+        }
+        Ok(ids)
     }
 
     /// Makes a piece of work due again after the steady wait. If even that fails it comes back with its lease.
