@@ -8,7 +8,7 @@ use hdrhistogram::Histogram;
 use record::history::History;
 use record::result::{Coverage, InvariantResult, RunResult, SCHEMA, ServiceLevel, Verdict, Violation};
 use record::table::Table;
-use scenarios::{Expect, Limits, Scenario};
+use scenarios::{Expect, Fault, Limits, Scenario};
 use serde::{Deserialize, Serialize};
 use world::choice::{Choices, Replayed};
 use world::engines::EngineKind;
@@ -16,7 +16,8 @@ use world::marks::{self, Broken, Kind};
 use world::sim::{self, Checkpoint, Config, Outcome, Progress, Strategy, TaskPanic};
 use world::time;
 
-use crate::drive::{self, Crowd};
+use crate::capsule::StrategyText;
+use crate::drive::{self, Arrived, Crowd};
 use crate::faults::Faults;
 use crate::recovery::{self, Evidence};
 use crate::system::{Conclusion, Production, System};
@@ -47,15 +48,16 @@ pub struct Request {
 }
 
 impl Request {
-    /// A scenario and a seed on the kernel, with nothing out of the ordinary.
+    /// A scenario and a seed on the kernel, as the scenario says and otherwise with nothing out of the ordinary.
     pub fn new(scenario: Scenario, seed: u64) -> Request {
+        let strategy = scenario.play.strategy.map(|strategy| StrategyText::from(strategy).0);
         Request {
-            scenario,
             engine: EngineKind::default(),
             seed,
-            mutants: BTreeSet::new(),
+            mutants: scenario.play.mutants.iter().cloned().collect(),
+            scenario,
             trace: 0..0,
-            strategy: Strategy::default(),
+            strategy: strategy.unwrap_or_default(),
             record: false,
             replay: None,
         }
@@ -73,6 +75,8 @@ pub struct Played {
     pub latencies: BTreeMap<String, Histogram<u64>>,
     /// Every operation of the customers.
     pub history: History,
+    /// What the seed made of the scenario.
+    pub plan: Plan,
     /// The fingerprint at regular distances.
     pub checkpoints: Vec<Checkpoint>,
     /// The marks asked for.
@@ -103,7 +107,16 @@ struct Shown {
     conclusion: Conclusion,
     history: History,
     faults: Faults,
-    arrived: u64,
+    plan: Plan,
+}
+
+/// What a run came to be of what its scenario leaves to the seed.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Plan {
+    /// The faults: those of the list, and those that were drawn. Ordered by start.
+    pub faults: Vec<Fault>,
+    /// The customers, in the order in which they came.
+    pub arrived: Vec<Arrived>,
 }
 
 /// Plays one rehearsal.
@@ -136,9 +149,13 @@ async fn perform(
     let history = History::default();
     production.stage(&history).await?;
     let faults = Faults::default();
+    let mut planned = scenario.faults.clone();
     faults.schedule(&scenario.faults);
     if let Some(swarm) = &scenario.swarm {
-        faults.schedule(&swarm.draw(scenario.duration, &survivable, |below| world::rand::range(0..below)));
+        let drawn = swarm.draw(scenario.duration, &survivable, |below| world::rand::range(0..below));
+        faults.schedule(&drawn);
+        planned.extend(drawn);
+        planned.sort_by_key(|fault| fault.at);
     }
     let crowd = Crowd::default();
     drive::drive(production.as_ref(), &scenario.load, scenario.duration, &crowd).await;
@@ -153,7 +170,7 @@ async fn perform(
         settle(production.as_ref(), &crowd, deadline).await;
     }
     let conclusion = production.conclude();
-    Ok(Shown { conclusion, history, faults, arrived: crowd.arrived() })
+    Ok(Shown { conclusion, history, faults, plan: Plan { faults: planned, arrived: crowd.arrived() } })
 }
 
 /// Waits until all customers are gone and the system is at rest, at most until the deadline.
@@ -181,7 +198,7 @@ fn judge(request: &Request, outcome: Outcome<Result<Shown, String>>) -> Result<P
         let evidence = Evidence { operations, faults: &faults, noticed: &noticed, lost: &lost };
         recovery::measure(&evidence, limits)
     });
-    let verdict = if shown.arrived == 0 {
+    let verdict = if shown.plan.arrived.is_empty() {
         Verdict::Invalid
     } else if invariants.iter().any(|invariant| !invariant.held) {
         Verdict::Violated
@@ -214,6 +231,7 @@ fn judge(request: &Request, outcome: Outcome<Result<Shown, String>>) -> Result<P
         tables,
         latencies,
         history: shown.history,
+        plan: shown.plan,
         checkpoints: outcome.checkpoints,
         trace: outcome.trace,
         unsupported: outcome.unsupported,

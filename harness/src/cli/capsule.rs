@@ -105,7 +105,14 @@ pub(super) fn replay(systems: &[&dyn System], args: &ReplayArgs) -> Exit {
     }
 }
 
-fn open<'a>(systems: &[&'a dyn System], path: &Path) -> Result<(&'a dyn System, Request, Capsule), String> {
+/// Reads a capsule, and what it asks for.
+///
+/// # Errors
+/// The whole message for the user.
+pub(super) fn open<'a>(
+    systems: &[&'a dyn System],
+    path: &Path,
+) -> Result<(&'a dyn System, Request, Capsule), String> {
     let capsule = Capsule::read(path).map_err(|error| error.to_string())?;
     let size: Size = capsule.size()?;
     let (system, scenario) = find(systems, &capsule.scenario, size, &capsule.mutants)?;

@@ -27,7 +27,7 @@ use record::history::History;
 use record::mutant::Mutant;
 use scenarios::{Scenario, Settings, SystemVocabulary};
 use ticketing::api::Replayed;
-use ticketing::buyers::{self, Buyers};
+use ticketing::buyers::{self, Buyers, Visit};
 use ticketing::config::{Service, Topology};
 use ticketing::timetable::Timetable;
 use ticketing::{Config, services};
@@ -39,7 +39,7 @@ use self::invariants::money::Movement;
 use self::monitor::Monitor;
 use self::settings::BUYER_HOSTS;
 use crate::rehearsal::{ALWAYS, NO_PANIC};
-use crate::system::{BoxFuture, Conclusion, Production, System};
+use crate::system::{BoxFuture, Conclusion, Customer, Production, System};
 
 /// Tries to open the sale before the system counts as not having come up, a second apart.
 const OPENING_TRIES: u32 = 10;
@@ -79,6 +79,7 @@ impl System for Ticketing {
             settings: settings::declared(),
             hosts,
             invariants: owned(&[invariants::NAMES, &[ALWAYS, NO_PANIC]].concat()),
+            mutants: ticketing::MUTANTS.iter().map(|mutant| mutant.name.to_owned()).collect(),
         }
     }
 
@@ -143,13 +144,15 @@ impl Production for Sale {
         })
     }
 
-    fn customer(&self, journey: &str, number: u64, patience: Option<Duration>) -> (Host, BoxFuture<()>) {
+    fn customer(&self, journey: &str, customer: Customer) -> (Host, BoxFuture<()>) {
         let staged = self.staged();
+        let Customer { number, patience, operations } = customer;
         let host = staged.buyer_hosts[number as usize % staged.buyer_hosts.len()];
         let buyers = staged.buyers.clone();
+        let visit = Visit { buyer: number, patience, operations };
         let customer: BoxFuture<()> = match journey {
-            "query" => Box::pin(buyers.journey_query(number, patience)),
-            _ => Box::pin(buyers.journey_buy(number, patience)),
+            "query" => Box::pin(buyers.journey_query(visit)),
+            _ => Box::pin(buyers.journey_buy(visit)),
         };
         (host, customer)
     }

@@ -1,0 +1,470 @@
+//! From a failure to the smallest scenario that still fails the same way: few faults, few customers who do little, a
+//! small world, a simple schedule.
+//!
+//! | to find | look in |
+//! | --- | --- |
+//! | in which order what is tried | here |
+//! | what is simpler than what | `simpler` |
+//! | delta debugging | `ddmin` |
+//! | how candidates are played | `trials` |
+//!
+//! The plan is written out first: the faults that the seed drew, and each customer who came. Customers draw what they
+//! want and do by their own number, so that leaving one out leaves the others as they were, and the written plan goes
+//! exactly as the run that failed. From then on a candidate counts when it fails the same way, by the same invariant and
+//! in the same words but for their numbers, with its own seed or with one of a few others: whatever changes, changes
+//! what comes after it.
+
+mod ddmin;
+mod simpler;
+mod trials;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use scenarios::{Arrival, Arrivals, Fault, Journey, Play, Scenario, Strategy, SystemVocabulary};
+use world::sim::Progress as Simulated;
+
+use self::ddmin::ddmin;
+use self::trials::{Aim, Trial, Trials};
+use crate::capsule::StrategyText;
+use crate::hunt::now;
+use crate::rehearsal::{self, Failure, Played, Request};
+use crate::system::System;
+
+/// The longest that one step may look for a seed that fails, beside its own.
+const STEP_MAX: Duration = Duration::from_secs(4);
+/// One step gets no more than this part of what is left of the budget.
+const STEP_SHARE: u32 = 12;
+/// Seeds that a candidate is tried with at most.
+const SEEDS_MAX: usize = 200;
+/// A run that takes longer is first looked for at hunting size.
+const LONG_RUN: Duration = Duration::from_millis(700);
+/// Seeds at hunting size until the full size is shrunk after all.
+const HUNTING_SEEDS: u64 = 200;
+
+/// What to shrink.
+pub struct Start<'a> {
+    /// The system.
+    pub system: &'a dyn System,
+    /// The run that failed.
+    pub request: Request,
+    /// The same scenario at hunting size, if that is another size.
+    pub hunting: Option<Scenario>,
+    /// How it failed.
+    pub failure: Failure,
+    /// Processes that play at once.
+    pub jobs: usize,
+    /// How long to go on.
+    pub budget: Duration,
+}
+
+/// The smallest scenario that was found.
+#[derive(Debug)]
+pub struct Shrunk {
+    /// The scenario, with its seed: it fails by itself.
+    pub scenario: Scenario,
+    /// How it fails.
+    pub failure: Failure,
+    /// Its run.
+    pub played: Played,
+    /// Candidates that were played.
+    pub tried: usize,
+    /// Real time that it took.
+    pub wall: Duration,
+}
+
+/// How far it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// Candidates that were played.
+    pub tried: usize,
+    /// Faults that are left.
+    pub faults: usize,
+    /// Customers who are left.
+    pub customers: u64,
+    /// Operations that they make.
+    pub operations: u64,
+}
+
+/// Why nothing can be shrunk.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The failure is not there any more.
+    #[error("{0}")]
+    Gone(String),
+    /// It cannot be played.
+    #[error("{0}")]
+    Internal(String),
+}
+
+impl From<String> for Error {
+    fn from(what: String) -> Self {
+        Error::Internal(what)
+    }
+}
+
+/// Shrinks until nothing gets simpler, the budget ends, or `stop` is set: then the best so far is the result.
+///
+/// # Errors
+/// See [`Error`].
+pub fn shrink(start: &Start<'_>, stop: &AtomicBool, show: &dyn Fn(Progress)) -> Result<Shrunk, Error> {
+    let started = now();
+    let system = start.system.vocabulary();
+    let aim = Aim::new(&start.failure);
+    let trials = Trials::new(&system, aim.clone(), start.jobs, stop, start.budget);
+    let mut shrinker = Shrinker {
+        start,
+        system: &system,
+        aim,
+        trials,
+        best: start.request.scenario.clone(),
+        seed: start.request.seed,
+        operations: 0,
+        show,
+    };
+    shrinker.write_out()?;
+    shrinker.simplify()?;
+    let played = shrinker.survey()?;
+    let failures = rehearsal::failures(&shrinker.best, &played.result);
+    let failure = shrinker.aim.hit(&failures).cloned().ok_or_else(|| {
+        Error::Internal("the shrunk scenario fails in a worker and holds here: see `rehearse verify`".into())
+    })?;
+    let tried = shrinker.trials.played();
+    let mut scenario = shrinker.best;
+    scenario.play.seed = Some(shrinker.seed);
+    Ok(Shrunk { scenario, failure, played, tried, wall: started.elapsed() })
+}
+
+struct Shrinker<'a> {
+    start: &'a Start<'a>,
+    system: &'a SystemVocabulary,
+    aim: Aim,
+    trials: Trials<'a>,
+    /// What fails so far, with this seed, and how many operations it makes.
+    best: Scenario,
+    seed: u64,
+    operations: u64,
+    show: &'a dyn Fn(Progress),
+}
+
+impl Shrinker<'_> {
+    /// Plays the best so far, here.
+    fn survey(&mut self) -> Result<Played, Error> {
+        let request = Request::new(self.best.clone(), self.seed);
+        let played = rehearsal::play(self.start.system, &request, Simulated::default())
+            .map_err(|error| Error::Internal(error.to_string()))?;
+        self.operations = played.history.len() as u64;
+        Ok(played)
+    }
+
+    fn fails(&self, scenario: &Scenario, played: &Played) -> bool {
+        self.aim.hit(&rehearsal::failures(scenario, &played.result)).is_some()
+    }
+
+    /// From what the seed draws to what stands in the plan.
+    fn write_out(&mut self) -> Result<(), Error> {
+        let (mut request, seed) = (self.start.request.clone(), self.seed);
+        let choices = request.replay.take();
+        // What is expected of a scenario, and its limits, are kept only as far as they make the failure.
+        let mut played = play(self.start, &request)?;
+        if !self.fails(&request.scenario, &played) {
+            request.replay = choices;
+            played = play(self.start, &request)?;
+        }
+        if !self.fails(&request.scenario, &played) {
+            let what =
+                format!("it does not fail any more: {}: {}", self.start.failure.of, self.start.failure.what);
+            return Err(Error::Gone(what));
+        }
+        self.trials.set_cost(Duration::from_secs_f64(played.result.wall_s));
+        let strategy = scenarios::Strategy::from(StrategyText(request.strategy));
+        let play = Play {
+            seed: None,
+            strategy: (strategy != Strategy::default()).then_some(strategy),
+            mutants: request.mutants.iter().cloned().collect(),
+        };
+        if self.trials.cost() > LONG_RUN
+            && let Some(mut hunting) = self.start.hunting.clone()
+        {
+            hunting.play = Play { strategy: None, ..play.clone() };
+            let trial = |seed| Trial { scenario: hunting.clone(), seed };
+            let trials: Vec<Trial> = (0..HUNTING_SEEDS).map(trial).collect();
+            if let Some(found) = self.trials.first(&trials)? {
+                self.best = hunting;
+                self.seed = found as u64;
+                let played = self.survey()?;
+                let planned = written_out(&self.best, &played);
+                return self.begin(planned);
+            }
+        }
+        self.best = Scenario { play, ..request.scenario.clone() };
+        self.seed = seed;
+        let planned = written_out(&self.best, &played);
+        self.operations = played.history.len() as u64;
+        self.begin(planned)
+    }
+
+    /// Takes over the plan, without what a plan does not need.
+    fn begin(&mut self, planned: Scenario) -> Result<(), Error> {
+        let bare = Scenario { limits: Default::default(), ..planned.clone() };
+        if self.attempt(&[bare, planned])?.is_none() {
+            let what = "with its faults and customers written out it does not fail any more";
+            return Err(Error::Gone(what.to_owned()));
+        }
+        Ok(())
+    }
+
+    /// Everything that makes it simpler, again and again until nothing does.
+    fn simplify(&mut self) -> Result<(), Error> {
+        self.schedule()?;
+        loop {
+            let before = (self.best.clone(), self.operations);
+            self.faults()?;
+            self.world()?;
+            self.customers()?;
+            self.settings()?;
+            self.operations()?;
+            self.tidy()?;
+            if self.trials.is_over() || before == (self.best.clone(), self.operations) {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Tries candidates, the better ones first, each with its own seed before any with others. The one that fails
+    /// becomes the best; its index.
+    fn attempt(&mut self, candidates: &[Scenario]) -> Result<Option<usize>, Error> {
+        let is_new = |scenario: &Scenario| *scenario != self.best || self.trials.played() == 0;
+        let valid: Vec<usize> = (0..candidates.len())
+            .filter(|index| {
+                is_new(&candidates[*index]) && simpler::is_valid(&candidates[*index], self.system)
+            })
+            .collect();
+        if valid.is_empty() || self.trials.is_over() {
+            return Ok(None);
+        }
+        let time = (self.trials.left() / STEP_SHARE).min(STEP_MAX);
+        let most = self.trials.fit_into(time).clamp(valid.len(), valid.len() * SEEDS_MAX);
+        let own = self.seed;
+        let seeds = std::iter::once(own).chain((0..).filter(|seed| *seed != own));
+        let trials: Vec<(usize, Trial)> = seeds
+            .flat_map(|seed| {
+                valid.iter().map(move |index| (*index, Trial { scenario: candidates[*index].clone(), seed }))
+            })
+            .take(most)
+            .collect();
+        let (indices, trials): (Vec<usize>, Vec<Trial>) = trials.into_iter().unzip();
+        let Some(hit) = self.trials.first(&trials)? else {
+            self.report();
+            return Ok(None);
+        };
+        self.best = trials[hit].scenario.clone();
+        self.seed = trials[hit].seed;
+        self.report();
+        Ok(Some(indices[hit]))
+    }
+
+    fn report(&self) {
+        let customers = customers(&self.best);
+        let granted: Option<u64> = customers.iter().map(|(_, arrival)| arrival.operations).sum();
+        (self.show)(Progress {
+            tried: self.trials.played(),
+            faults: self.best.faults.len(),
+            customers: customers.len() as u64,
+            operations: granted.unwrap_or(self.operations),
+        });
+    }
+
+    /// The fewest items of a plan, by delta debugging.
+    fn fewest<T: Clone>(
+        &mut self,
+        items: Vec<T>,
+        with: impl Fn(&Scenario, &[T]) -> Scenario,
+    ) -> Result<(), Error> {
+        let mut error = None;
+        ddmin(items, |parts| {
+            let candidates: Vec<Scenario> = parts.iter().map(|part| with(&self.best, part)).collect();
+            match self.attempt(&candidates) {
+                Ok(hit) => hit,
+                Err(what) => {
+                    error = Some(what);
+                    None
+                }
+            }
+        });
+        error.map_or(Ok(()), Err)
+    }
+
+    /// One order of the tasks that are ready, if that will do; else any.
+    fn schedule(&mut self) -> Result<(), Error> {
+        let with = |strategy| {
+            let play = Play { strategy, ..self.best.play.clone() };
+            Scenario { play, ..self.best.clone() }
+        };
+        let candidates = match self.best.play.strategy {
+            Some(Strategy::Fifo) => vec![],
+            None | Some(Strategy::Random) => vec![with(Some(Strategy::Fifo))],
+            Some(Strategy::Pct { .. }) => vec![with(Some(Strategy::Fifo)), with(None)],
+        };
+        self.attempt(&candidates).map(drop)
+    }
+
+    fn faults(&mut self) -> Result<(), Error> {
+        let with = |best: &Scenario, faults: &[Fault]| Scenario { faults: faults.to_vec(), ..best.clone() };
+        self.fewest(self.best.faults.clone(), with)
+    }
+
+    /// Fewer customers: first those of whole journeys, then those who have nothing to do with the failure.
+    fn customers(&mut self) -> Result<(), Error> {
+        let journeys: Vec<String> = self.best.load.keys().cloned().collect();
+        for journey in journeys.iter().filter(|_| journeys.len() > 1) {
+            let mut candidate = self.best.clone();
+            candidate.load.remove(journey);
+            self.attempt(&[candidate])?;
+        }
+        let played = self.survey()?;
+        let involved = self.involved(&played);
+        let all = customers(&self.best);
+        let few: Vec<_> = all
+            .iter()
+            .filter(|(_, arrival)| arrival.customer.is_some_and(|c| involved.contains(&c)))
+            .cloned()
+            .collect();
+        if !few.is_empty() && few.len() < all.len() {
+            let candidate = simpler::with_customers(&self.best, &few);
+            self.attempt(&[candidate])?;
+        }
+        self.fewest(customers(&self.best), |best, part| simpler::with_customers(best, part))
+    }
+
+    /// The customers whose operations the failure names.
+    fn involved(&self, played: &Played) -> Vec<u64> {
+        let violations =
+            played.result.invariants.iter().filter_map(|invariant| invariant.first_violation.as_ref());
+        let named: Vec<u64> = violations.flat_map(|violation| violation.operations.iter().copied()).collect();
+        played.history.with_operations(|operations| {
+            let process = |id: &u64| operations.get(*id as usize).map(|operation| operation.process);
+            named.iter().filter_map(process).collect()
+        })
+    }
+
+    /// Fewer operations of each customer: those at the end go first.
+    fn operations(&mut self) -> Result<(), Error> {
+        let played = self.survey()?;
+        let mut made: BTreeMap<u64, u64> = BTreeMap::new();
+        played.history.with_operations(|operations| {
+            operations.iter().for_each(|operation| *made.entry(operation.process).or_default() += 1);
+        });
+        // Whoever makes no operation is not needed; who makes some makes no more from now on.
+        let all: Vec<(String, Arrival)> = customers(&self.best)
+            .into_iter()
+            .filter_map(|(journey, arrival)| {
+                let operations = made.get(&arrival.customer?).copied()?;
+                Some((journey, Arrival { operations: Some(operations), ..arrival }))
+            })
+            .collect();
+        let pinned = simpler::with_customers(&self.best, &all);
+        if pinned != self.best && self.attempt(&[pinned])?.is_none() {
+            return Ok(());
+        }
+        for index in (0..all.len()).rev() {
+            let mut current = customers(&self.best);
+            let Some(operations) = current.get(index).and_then(|(_, arrival)| arrival.operations) else {
+                continue;
+            };
+            let candidates: Vec<Scenario> = (1..operations)
+                .map(|fewer| {
+                    current[index].1.operations = Some(fewer);
+                    simpler::with_customers(&self.best, &current)
+                })
+                .collect();
+            self.attempt(&candidates)?;
+        }
+        Ok(())
+    }
+
+    /// Fewer trains, seats and instances.
+    fn world(&mut self) -> Result<(), Error> {
+        let all = simpler::smaller_worlds(&self.best, self.system);
+        self.attempt(&[simpler::smallest_world(&self.best, self.system)])?;
+        for key in all.keys() {
+            // Against the best as it is by now.
+            let candidates = simpler::smaller_worlds(&self.best, self.system).remove(key).unwrap_or_default();
+            self.attempt(&candidates)?;
+        }
+        Ok(())
+    }
+
+    /// As few settings as possible that are not as the system has them.
+    fn settings(&mut self) -> Result<(), Error> {
+        let keys = simpler::unusual_settings(&self.best, self.system);
+        let (all, system) = (keys.clone(), self.system);
+        self.fewest(keys, |best, kept| simpler::with_settings_of(best, &all, kept, system))
+    }
+
+    /// Rounder, shorter, later, weaker, one at a time.
+    fn tidy(&mut self) -> Result<(), Error> {
+        for step in simpler::STEPS {
+            let candidates = step(&self.best);
+            self.attempt(&candidates)?;
+        }
+        for index in 0..self.best.faults.len() {
+            for variation in simpler::OF_A_FAULT {
+                let fault = |fault| {
+                    let mut candidate = self.best.clone();
+                    candidate.faults[index] = fault;
+                    candidate
+                };
+                let Some(now) = self.best.faults.get(index) else { break };
+                let candidates: Vec<Scenario> =
+                    variation(now, self.best.duration).into_iter().map(fault).collect();
+                self.attempt(&candidates)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn play(start: &Start<'_>, request: &Request) -> Result<Played, Error> {
+    rehearsal::play(start.system, request, Simulated::default())
+        .map_err(|error| Error::Internal(error.to_string()))
+}
+
+/// The scenario with the faults and customers of its run; what they were drawn from, and what is expected, is left out.
+fn written_out(scenario: &Scenario, played: &Played) -> Scenario {
+    let mut load: BTreeMap<String, Journey> = BTreeMap::new();
+    for arrived in &played.plan.arrived {
+        let patience = scenario.load.get(&arrived.journey).and_then(|journey| journey.patience);
+        let journey = load
+            .entry(arrived.journey.clone())
+            .or_insert_with(|| Journey { arrivals: Arrivals::Listed(Vec::new()), patience });
+        if let Arrivals::Listed(listed) = &mut journey.arrivals {
+            listed.push(Arrival {
+                at: arrived.at,
+                customer: Some(arrived.number),
+                operations: arrived.operations,
+            });
+        }
+    }
+    Scenario {
+        load,
+        faults: played.plan.faults.clone(),
+        swarm: None,
+        expect: None,
+        settings: simpler::with_absolute_paths(&scenario.settings),
+        ..scenario.clone()
+    }
+}
+
+/// All customers of a plan that is written out, by their time.
+fn customers(scenario: &Scenario) -> Vec<(String, Arrival)> {
+    let mut all: Vec<(String, Arrival)> = Vec::new();
+    for (name, journey) in &scenario.load {
+        if let Arrivals::Listed(listed) = &journey.arrivals {
+            all.extend(listed.iter().map(|arrival| (name.clone(), *arrival)));
+        }
+    }
+    all.sort_by_key(|(_, arrival)| arrival.at);
+    all
+}
