@@ -19,6 +19,7 @@ mod simpler;
 mod trials;
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
@@ -38,6 +39,10 @@ const STEP_MAX: Duration = Duration::from_secs(4);
 const STEP_SHARE: u32 = 12;
 /// Seeds that a candidate is tried with at most.
 const SEEDS_MAX: usize = 200;
+/// How many customers the smallest plans have.
+const SMALL_CROWDS: &[usize] = &[1, 2, 3, 5, 8];
+/// Seeds that the smallest plans are tried with: first all plans with a few.
+const SMALL_SEEDS: [Range<usize>; 3] = [0..6, 6..30, 30..150];
 /// A run that takes longer is first looked for at hunting size.
 const LONG_RUN: Duration = Duration::from_millis(700);
 /// Seeds at hunting size until the full size is shrunk after all.
@@ -164,7 +169,7 @@ impl Shrinker<'_> {
 
     /// From what the seed draws to what stands in the plan.
     fn write_out(&mut self) -> Result<(), Error> {
-        let (mut request, seed) = (self.start.request.clone(), self.seed);
+        let mut request = self.start.request.clone();
         let choices = request.replay.take();
         // What is expected of a scenario, and its limits, are kept only as far as they make the failure.
         let mut played = play(self.start, &request)?;
@@ -178,31 +183,59 @@ impl Shrinker<'_> {
             return Err(Error::Gone(what));
         }
         self.trials.set_cost(Duration::from_secs_f64(played.result.wall_s));
-        let strategy = scenarios::Strategy::from(StrategyText(request.strategy));
+        let strategy = Strategy::from(StrategyText(request.strategy));
         let play = Play {
             seed: None,
             strategy: (strategy != Strategy::default()).then_some(strategy),
             mutants: request.mutants.iter().cloned().collect(),
         };
+        self.best = Scenario { play: play.clone(), ..request.scenario.clone() };
+        self.operations = played.history.len() as u64;
+        let planned = written_out(&self.best, &played);
+        let involved = self.involved(&played);
+        self.begin(planned)?;
+        if self.from_below(&involved)? {
+            return Ok(());
+        }
         if self.trials.cost() > LONG_RUN
             && let Some(mut hunting) = self.start.hunting.clone()
         {
-            hunting.play = Play { strategy: None, ..play.clone() };
+            hunting.play = Play { strategy: None, ..play };
             let trial = |seed| Trial { scenario: hunting.clone(), seed };
             let trials: Vec<Trial> = (0..HUNTING_SEEDS).map(trial).collect();
             if let Some(found) = self.trials.first(&trials)? {
-                self.best = hunting;
-                self.seed = found as u64;
+                let before = (self.best.clone(), self.seed);
+                (self.best, self.seed) = (hunting, found as u64);
                 let played = self.survey()?;
                 let planned = written_out(&self.best, &played);
-                return self.begin(planned);
+                let involved = self.involved(&played);
+                if self.begin(planned).is_err() {
+                    (self.best, self.seed) = before;
+                } else {
+                    self.from_below(&involved)?;
+                }
             }
         }
-        self.best = Scenario { play, ..request.scenario.clone() };
-        self.seed = seed;
-        let planned = written_out(&self.best, &played);
-        self.operations = played.history.len() as u64;
-        self.begin(planned)
+        Ok(())
+    }
+
+    /// Looks among the smallest plans: most failures need one or two customers in a tiny world, which takes
+    /// milliseconds to play, whereas to take a crowd apart takes as many runs of the crowd.
+    fn from_below(&mut self, involved: &[u64]) -> Result<bool, Error> {
+        let planned = self.best.clone();
+        let until = self.trials.left() / 2;
+        for seeds in SMALL_SEEDS {
+            for count in SMALL_CROWDS {
+                let candidates = simpler::smallest_plans(&planned, involved, *count, self.system);
+                if self.trials.left() < until {
+                    return Ok(false);
+                }
+                if self.attempt_with(&candidates, seeds.clone())?.is_some() {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
     }
 
     /// Takes over the plan, without what a plan does not need.
@@ -235,6 +268,13 @@ impl Shrinker<'_> {
     /// Tries candidates, the better ones first, each with its own seed before any with others. The one that fails
     /// becomes the best; its index.
     fn attempt(&mut self, candidates: &[Scenario]) -> Result<Option<usize>, Error> {
+        let time = (self.trials.left() / STEP_SHARE).min(STEP_MAX);
+        let seeds = self.trials.fit_into(time) / candidates.len().max(1);
+        self.attempt_with(candidates, 0..seeds.clamp(1, SEEDS_MAX))
+    }
+
+    /// As [`Self::attempt`], with some of the seeds: its own is the first.
+    fn attempt_with(&mut self, candidates: &[Scenario], seeds: Range<usize>) -> Result<Option<usize>, Error> {
         let is_new = |scenario: &Scenario| *scenario != self.best || self.trials.played() == 0;
         let valid: Vec<usize> = (0..candidates.len())
             .filter(|index| {
@@ -244,17 +284,14 @@ impl Shrinker<'_> {
         if valid.is_empty() || self.trials.is_over() {
             return Ok(None);
         }
-        let time = (self.trials.left() / STEP_SHARE).min(STEP_MAX);
-        let most = self.trials.fit_into(time).clamp(valid.len(), valid.len() * SEEDS_MAX);
         let own = self.seed;
-        let seeds = std::iter::once(own).chain((0..).filter(|seed| *seed != own));
-        let trials: Vec<(usize, Trial)> = seeds
-            .flat_map(|seed| {
-                valid.iter().map(move |index| (*index, Trial { scenario: candidates[*index].clone(), seed }))
-            })
-            .take(most)
-            .collect();
-        let (indices, trials): (Vec<usize>, Vec<Trial>) = trials.into_iter().unzip();
+        let others = (0..).filter(|seed| *seed != own);
+        let seeds = std::iter::once(own).chain(others).skip(seeds.start).take(seeds.len());
+        let trials = seeds.flat_map(|seed| {
+            let trial = move |index: &usize| Trial { scenario: candidates[*index].clone(), seed };
+            valid.iter().map(move |index| (*index, trial(index)))
+        });
+        let (indices, trials): (Vec<usize>, Vec<Trial>) = trials.unzip();
         let Some(hit) = self.trials.first(&trials)? else {
             self.report();
             return Ok(None);

@@ -62,6 +62,66 @@ pub(super) fn with_customers(scenario: &Scenario, customers: &[(String, Arrival)
     Scenario { load, ..scenario.clone() }
 }
 
+/// Whole numbers of the smallest plans are at most these.
+const SMALL_COUNTS: [i64; 4] = [1, 2, 4, i64::MAX];
+/// Their customers see it through, or leave early.
+const SMALL_OPERATIONS: [Option<u64>; 4] = [None, Some(3), Some(4), Some(5)];
+
+/// Plans of so many customers: those who are involved in the failure, else any; when they came, or together at the
+/// begin, or one after the other; in worlds of several sizes; with the faults and without.
+pub(super) fn smallest_plans(
+    planned: &Scenario,
+    involved: &[u64],
+    count: usize,
+    system: &SystemVocabulary,
+) -> Vec<Scenario> {
+    let all = super::customers(planned);
+    let is_involved =
+        |arrival: &Arrival| arrival.customer.is_some_and(|customer| involved.contains(&customer));
+    // Of those who are involved, the last ones: what fails, fails when they come.
+    let (some, others): (Vec<_>, Vec<_>) = all.into_iter().partition(|(_, arrival)| is_involved(arrival));
+    let few: Vec<_> = some.into_iter().rev().chain(others).take(count).collect();
+    let step = planned.duration / (count as u32 + 1);
+    let mut places: Vec<&dyn Fn(usize, Duration) -> Duration> = vec![&|_, _| Duration::ZERO];
+    let one_by_one = |index: usize, _| round(step * index as u32, 1);
+    if count > 1 {
+        places.push(&one_by_one);
+    }
+    let as_they_came = |_, at| at;
+    let mut candidates = Vec::new();
+    for faults in [Vec::new(), planned.faults.clone()] {
+        if !candidates.is_empty() {
+            if faults.is_empty() {
+                break;
+            }
+            // When they come matters beside faults.
+            places.push(&as_they_came);
+        }
+        for (most, place) in
+            SMALL_COUNTS.into_iter().flat_map(|most| places.iter().map(move |place| (most, place)))
+        {
+            for operations in if count == 1 { &SMALL_OPERATIONS[..] } else { &SMALL_OPERATIONS[..2] } {
+                let customer = |(index, (journey, arrival)): (usize, &(String, Arrival))| {
+                    let at = place(index, arrival.at);
+                    (journey.clone(), Arrival { at, operations: *operations, ..*arrival })
+                };
+                let crowd: Vec<_> = few.iter().enumerate().map(customer).collect();
+                let plan = Scenario { faults: faults.clone(), ..with_customers(planned, &crowd) };
+                candidates.push(with_counts(&plan, most, system));
+            }
+        }
+    }
+    candidates
+}
+
+fn with_counts(scenario: &Scenario, most: i64, system: &SystemVocabulary) -> Scenario {
+    let mut candidate = scenario.clone();
+    for (key, value, least) in counts(scenario, system) {
+        candidate.settings.set(key, Value::Integer(value.min(least.max(most))));
+    }
+    candidate
+}
+
 fn with_setting(scenario: &Scenario, key: &'static str, value: Value) -> Scenario {
     let mut candidate = scenario.clone();
     candidate.settings.set(key, value);
@@ -85,13 +145,9 @@ pub(super) fn smaller_worlds(
     worlds
 }
 
-/// One of everything, or a few.
+/// One of everything.
 pub(super) fn smallest_world(scenario: &Scenario, system: &SystemVocabulary) -> Scenario {
-    let mut candidate = scenario.clone();
-    for (key, value, least) in counts(scenario, system) {
-        candidate.settings.set(key, Value::Integer(value.min(least.max(1))));
-    }
-    candidate
+    with_counts(scenario, 1, system)
 }
 
 /// Keys, values and least values of the settings that are whole numbers and not as the system has them.
