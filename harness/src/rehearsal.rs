@@ -5,8 +5,9 @@ use std::ops::Range;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
-use record::history::History;
+use record::history::{History, Operation, Outcome as Ending};
 use record::result::{Coverage, InvariantResult, RunResult, SCHEMA, ServiceLevel, Verdict, Violation};
+use record::story::{self, Line};
 use record::table::Table;
 use scenarios::{Expect, Fault, Limits, Scenario};
 use serde::{Deserialize, Serialize};
@@ -45,6 +46,8 @@ pub struct Request {
     pub record: bool,
     /// Take the choices from a recording, as far as they fit.
     pub replay: Option<Choices>,
+    /// Keep what happens, line by line? The run goes the same with and without.
+    pub story: bool,
 }
 
 impl Request {
@@ -60,6 +63,7 @@ impl Request {
             strategy: strategy.unwrap_or_default(),
             record: false,
             replay: None,
+            story: false,
         }
     }
 }
@@ -89,6 +93,8 @@ pub struct Played {
     pub choices: Option<Choices>,
     /// How far the choices of the request fitted.
     pub replayed: Option<Replayed>,
+    /// What happened, if the request asked for it.
+    pub story: Vec<Line>,
 }
 
 /// Why there is no result.
@@ -108,6 +114,7 @@ struct Shown {
     history: History,
     faults: Faults,
     plan: Plan,
+    story: Vec<Line>,
 }
 
 /// What a run came to be of what its scenario leaves to the seed.
@@ -137,7 +144,8 @@ pub fn play(system: &dyn System, request: &Request, progress: Progress) -> Resul
     };
     let scenario = request.scenario.clone();
     let survivable = system.survivable_hosts();
-    let outcome = sim::run(config, move || perform(production, scenario, survivable));
+    let is_told = request.story;
+    let outcome = sim::run(config, move || perform(production, scenario, survivable, is_told));
     judge(request, outcome)
 }
 
@@ -145,8 +153,13 @@ async fn perform(
     mut production: Box<dyn Production>,
     scenario: Scenario,
     survivable: Vec<String>,
+    is_told: bool,
 ) -> Result<Shown, String> {
     let history = History::default();
+    if is_told {
+        story::begin();
+        history.observe(Box::new(tell));
+    }
     production.stage(&history).await?;
     let faults = Faults::default();
     let mut planned = scenario.faults.clone();
@@ -170,7 +183,39 @@ async fn perform(
         settle(production.as_ref(), &crowd, deadline).await;
     }
     let conclusion = production.conclude();
-    Ok(Shown { conclusion, history, faults, plan: Plan { faults: planned, arrived: crowd.arrived() } })
+    let plan = Plan { faults: planned, arrived: crowd.arrived() };
+    Ok(Shown { conclusion, history, faults, plan, story: story::end() })
+}
+
+/// Tells what a client asks, and what it is answered.
+fn tell(operation: &Operation) {
+    story::tell(|| {
+        let Operation { id, process, name, subject, value, outcome, .. } = operation;
+        let about = subject.as_deref().unwrap_or_default();
+        let text = match outcome {
+            None => format!("customer {process} asks: {name} {id} of {about}"),
+            Some(outcome) => {
+                let value = value.as_deref().map(|value| format!(": {value}")).unwrap_or_default();
+                format!("customer {process} is answered: {name} {id} {}{value}", outcome_text(*outcome))
+            }
+        };
+        Line {
+            at: sim::elapsed(),
+            host: world::host::name(),
+            kind: story::Kind::Operation,
+            trace: String::new(),
+            text,
+        }
+    });
+}
+
+fn outcome_text(outcome: Ending) -> &'static str {
+    match outcome {
+        Ending::Ok => "ok",
+        Ending::Refused => "refused",
+        Ending::Failed => "failed",
+        Ending::Unknown => "unanswered",
+    }
 }
 
 /// Waits until all customers are gone and the system is at rest, at most until the deadline.
@@ -238,6 +283,7 @@ fn judge(request: &Request, outcome: Outcome<Result<Shown, String>>) -> Result<P
         polls: outcome.polls,
         choices: outcome.choices,
         replayed: outcome.replayed,
+        story: shown.story,
     })
 }
 

@@ -23,6 +23,11 @@ pub trait System: Sync {
     /// The mistakes planted in it.
     fn mutants(&self) -> &'static [Mutant];
 
+    /// What the story of a run can be about (`--focus order=ID`), and what stands before its id where lines name it.
+    fn focuses(&self) -> &'static [(&'static str, &'static str)] {
+        &[]
+    }
+
     /// Hosts whose crash the design claims to survive: those that a swarm of faults may draw.
     fn survivable_hosts(&self) -> Vec<String>;
 

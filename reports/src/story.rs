@@ -26,7 +26,8 @@ pub fn render(lines: &[Line], focus: &Focus) -> String {
     let width = wanted.iter().map(|line| line.host.chars().count()).max().unwrap_or_default();
     let mut text = String::new();
     for line in &wanted {
-        text += &format!("{:>12.6} s  {:width$}  {}\n", line.at.as_secs_f64(), line.host, shortened(&line.text));
+        text +=
+            &format!("{:>12.6} s  {:width$}  {}\n", line.at.as_secs_f64(), line.host, shortened(&line.text));
     }
     text
 }
@@ -41,14 +42,18 @@ fn shortened(text: &str) -> String {
 /// Faults have to do with everything.
 fn select<'a>(lines: &'a [Line], focus: &Focus) -> Vec<&'a Line> {
     let is_in_time = |line: &&Line| focus.until.is_none_or(|until| line.at <= until);
-    let names = |line: &Line| focus.ids.iter().any(|id| contains_id(&line.text, id) || contains_id(&line.trace, id));
+    let names =
+        |line: &Line| focus.ids.iter().any(|id| contains_id(&line.text, id) || contains_id(&line.trace, id));
     let traces: BTreeSet<&str> = lines
         .iter()
         .filter(|line| !line.trace.is_empty() && names(line))
         .map(|line| line.trace.as_str())
         .collect();
     let is_related = |line: &&Line| {
-        focus.ids.is_empty() || line.kind == Kind::Fault || names(line) || traces.contains(line.trace.as_str())
+        focus.ids.is_empty()
+            || line.kind == Kind::Fault
+            || names(line)
+            || traces.contains(line.trace.as_str())
     };
     let mut wanted: Vec<&Line> = lines.iter().filter(is_in_time).filter(is_related).collect();
     let Some(most) = focus.most else { return wanted };
@@ -84,7 +89,13 @@ mod tests {
     use super::*;
 
     fn line(kind: Kind, trace: &str, text: &str) -> Line {
-        Line { at: Duration::from_millis(1), host: "a-1".into(), kind, trace: trace.into(), text: text.into() }
+        Line {
+            at: Duration::from_millis(1),
+            host: "a-1".into(),
+            kind,
+            trace: trace.into(),
+            text: text.into(),
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! `rehearse shrink`: from a capsule to the smallest scenario that fails the same way.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{IsTerminal, Write};
 use std::num::NonZeroUsize;
@@ -10,6 +11,7 @@ use std::time::Duration;
 
 use clap::Args;
 use record::result::Verdict;
+use reports::story::Focus;
 use scenarios::{Arrivals, Expect, Scenario, Size, SystemVocabulary};
 
 use super::hunt::budget;
@@ -17,12 +19,16 @@ use super::run::{print, quoted};
 use super::{Exit, capsule, run_folder};
 use crate::capsule::Capsule;
 use crate::hunt::now;
-use crate::rehearsal::{Failure, Request};
+use crate::rehearsal::{Failure, Played, Request};
 use crate::shrink::{self, Error, Progress, Shrunk, Start};
 use crate::system::System;
 
 /// How long to shrink unless told otherwise.
 const BUDGET: &str = "2m";
+/// The most lines of a story.
+const STORY_MAX: usize = 58;
+/// Shorter words are not taken for ids.
+const ID_MIN: usize = 6;
 /// How often a line of progress is written, in milliseconds: on a terminal, elsewhere.
 const PROGRESS_MS: [u64; 2] = [100, 5000];
 
@@ -116,12 +122,16 @@ fn leave(start: &Start<'_>, capsule: &Capsule, shrunk: Shrunk, out: Option<&Path
         .map_err(|error| format!("cannot write {}: {error}", path.display()))?;
     let line = format!("rehearse run {}", quoted(&path.display().to_string()));
     run_folder::write_all(&folder, &played, &line)?;
+    let story = story(&failure, &played);
+    let story_path = folder.join("story.txt");
+    fs::write(&story_path, &story)
+        .map_err(|error| format!("cannot write {}: {error}", story_path.display()))?;
     let mut shown = format!("shrunk: {}: {}\n\n", failure.of, failure.what);
     shown += &format!("  faults      {}\n", scenario.faults.len());
     shown += &format!("  customers   {}\n", customers(&scenario));
     shown += &format!("  operations  {}\n", played.history.len());
     shown += &format!("  tried       {tried} candidates in {:.1} s\n\n{text}\n", wall.as_secs_f64());
-    shown += &format!("{line}\n");
+    shown += &format!("{story}\n{line}\n");
     Ok(shown)
 }
 
@@ -133,6 +143,35 @@ fn name(scenario: &mut Scenario, capsule: &Capsule, failure: &Failure, system: &
     let is_teaching = !scenario.play.mutants.is_empty() && failure.verdict != Verdict::Invalid;
     scenario.expect = is_teaching
         .then(|| Expect { verdict: failure.verdict, invariant: is_invariant.then(|| failure.of.clone()) });
+}
+
+/// What led to the failure: what its operations and the ids that it names have to do with.
+fn story(failure: &Failure, played: &Played) -> String {
+    let violations = played.result.invariants.iter().filter(|invariant| invariant.name == failure.of);
+    let named: Vec<u64> = violations
+        .filter_map(|invariant| invariant.first_violation.as_ref())
+        .flat_map(|violation| violation.operations.iter().copied())
+        .collect();
+    let mut ids: BTreeSet<String> = ids_of(&failure.what).collect();
+    played.history.with_operations(|operations| {
+        for operation in named.iter().filter_map(|id| operations.get(*id as usize)) {
+            ids.insert(operation.id.to_string());
+            ids.extend(ids_of(operation.value.as_deref().unwrap_or_default()));
+        }
+    });
+    let focus = Focus { ids: ids.into_iter().collect(), most: Some(STORY_MAX), ..Focus::default() };
+    let at = failure.at_s.map(|at| format!(" at {at:.6} s")).unwrap_or_default();
+    // What is small enough is told as a whole.
+    let focus = if played.story.len() <= STORY_MAX { Focus::default() } else { focus };
+    let told = reports::story::render(&played.story, &focus);
+    format!("{}{at}: {}\n\n{told}", failure.of, failure.what)
+}
+
+/// The words that look like ids: with digits, and longer than numbers are.
+fn ids_of(text: &str) -> impl Iterator<Item = String> {
+    let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-' || c == '@' || c == '_'));
+    let is_id = |word: &&str| word.len() >= ID_MIN && word.contains(|c: char| c.is_ascii_digit());
+    words.filter(is_id).map(str::to_owned)
 }
 
 fn customers(scenario: &Scenario) -> usize {

@@ -130,7 +130,7 @@ pub fn shrink(start: &Start<'_>, stop: &AtomicBool, show: &dyn Fn(Progress)) -> 
     };
     shrinker.write_out()?;
     shrinker.simplify()?;
-    let played = shrinker.survey()?;
+    let played = shrinker.survey_told(true)?;
     let failures = rehearsal::failures(&shrinker.best, &played.result);
     let failure = shrinker.aim.hit(&failures).cloned().ok_or_else(|| {
         Error::Internal("the shrunk scenario fails in a worker and holds here: see `rehearse verify`".into())
@@ -156,7 +156,11 @@ struct Shrinker<'a> {
 impl Shrinker<'_> {
     /// Plays the best so far, here.
     fn survey(&mut self) -> Result<Played, Error> {
-        let request = Request::new(self.best.clone(), self.seed);
+        self.survey_told(false)
+    }
+
+    fn survey_told(&mut self, story: bool) -> Result<Played, Error> {
+        let request = Request { story, ..Request::new(self.best.clone(), self.seed) };
         let played = rehearsal::play(self.start.system, &request, Simulated::default())
             .map_err(|error| Error::Internal(error.to_string()))?;
         self.operations = played.history.len() as u64;

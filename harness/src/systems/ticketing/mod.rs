@@ -9,6 +9,7 @@
 //! | which acknowledged writes are missing | `losses` |
 //! | the settings | `settings` |
 //! | who got tickets | `summary` |
+//! | changes of the store, as lines of the run's story | `telling` |
 
 mod facts;
 mod invariants;
@@ -17,8 +18,10 @@ mod monitor;
 mod redis;
 mod settings;
 mod summary;
+mod telling;
 
-use std::sync::{Arc, OnceLock};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use partners::payment::Bank;
@@ -29,7 +32,7 @@ use scenarios::{Scenario, Settings, SystemVocabulary};
 use ticketing::api::Replayed;
 use ticketing::buyers::{self, Buyers, Visit};
 use ticketing::config::{Service, Topology};
-use ticketing::timetable::Timetable;
+use ticketing::timetable::{Timetable, TrainRun};
 use ticketing::{Config, services};
 use world::host::{self, Host};
 use world::net::{self, Latency};
@@ -53,17 +56,31 @@ const BANK: &str = "bank-1";
 pub struct Ticketing {
     /// The timetable that comes along, read once for all runs of this process.
     built_in: OnceLock<Result<Timetable, String>>,
+    /// The trains that were chosen from it: to look for the busiest day takes longer than a small run.
+    chosen: Mutex<BTreeMap<settings::Choice, Vec<TrainRun>>>,
 }
 
 impl Ticketing {
     /// What is on sale by these settings.
     fn sale(&self, settings: &Settings) -> Result<ticketing::config::Sale, String> {
+        let choice = settings::choice(settings);
         if let Some(path) = settings.file("timetable") {
-            return settings::sale(settings, &settings::read_timetable(path)?);
+            return settings::sale(settings, &select(&settings::read_timetable(path)?, &choice)?);
         }
-        let read = || Timetable::built_in().map_err(|error| error.to_string());
-        settings::sale(settings, self.built_in.get_or_init(read).as_ref()?)
+        let mut chosen = self.chosen.lock().unwrap_or_else(PoisonError::into_inner);
+        if !chosen.contains_key(&choice) {
+            let read = || Timetable::built_in().map_err(|error| error.to_string());
+            let timetable = self.built_in.get_or_init(read).as_ref()?;
+            chosen.insert(choice.clone(), select(timetable, &choice)?);
+        }
+        settings::sale(settings, &chosen[&choice])
     }
+}
+
+/// # Errors
+/// A sentence for the user: nothing runs on that day, for example.
+fn select(timetable: &Timetable, (date, count, names): &settings::Choice) -> Result<Vec<TrainRun>, String> {
+    timetable.select(date, *count, names).map_err(|error| error.to_string())
 }
 
 impl System for Ticketing {
@@ -85,6 +102,10 @@ impl System for Ticketing {
 
     fn mutants(&self) -> &'static [Mutant] {
         ticketing::MUTANTS
+    }
+
+    fn focuses(&self) -> &'static [(&'static str, &'static str)] {
+        &[("order", ""), ("payment", ""), ("ticket", ""), ("train", ""), ("buyer", "buyer-")]
     }
 
     /// The services are stateless. What becomes of Redis is a matter of settings, which a swarm does not know.

@@ -10,7 +10,7 @@ use ticketing::buyers::Profile;
 use ticketing::config::{ClassOnSale, QueueRules, RateLimit, RunOnSale, Sale};
 use ticketing::domain::Class;
 use ticketing::shards::Shards;
-use ticketing::timetable::Timetable;
+use ticketing::timetable::{Timetable, TrainRun};
 
 const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_secs(86_400);
@@ -195,20 +195,26 @@ pub(super) fn read_timetable(path: &Path) -> Result<Timetable, String> {
     Timetable::read(&bytes, &label).map_err(|error| error.to_string())
 }
 
-/// What is on sale, from the timetable and the settings.
+/// What is on sale: these trains, with the classes of the settings.
 ///
 /// # Errors
-/// A sentence for the user: nothing runs on that day, for example.
-pub(super) fn sale(settings: &Settings, timetable: &Timetable) -> Result<Sale, String> {
-    let count = usize::try_from(settings.integer("trains.count")).unwrap_or(usize::MAX);
-    let trains = timetable
-        .select(settings.text("date"), count, settings.list("trains.names"))
-        .map_err(|error| error.to_string())?;
+/// A sentence for the user: there are no seats.
+pub(super) fn sale(settings: &Settings, trains: &[TrainRun]) -> Result<Sale, String> {
     let classes = classes(settings);
     if classes.is_empty() {
         return Err("seats.first and seats.second are both 0: there is nothing to sell".to_owned());
     }
-    Ok(Sale::new(trains.into_iter().map(|train| RunOnSale { train, classes: classes.clone() }).collect()))
+    let on_sale = |train: &TrainRun| RunOnSale { train: train.clone(), classes: classes.clone() };
+    Ok(Sale::new(trains.iter().map(on_sale).collect()))
+}
+
+/// Which trains are on sale: date, count and names.
+pub(super) type Choice = (String, usize, Vec<String>);
+
+/// Which trains these settings choose.
+pub(super) fn choice(settings: &Settings) -> Choice {
+    let count = usize::try_from(settings.integer("trains.count")).unwrap_or(usize::MAX);
+    (settings.text("date").to_owned(), count, settings.list("trains.names").to_vec())
 }
 
 fn classes(settings: &Settings) -> Vec<ClassOnSale> {
