@@ -159,10 +159,13 @@ fn story(failure: &Failure, played: &Played) -> String {
             ids.extend(ids_of(operation.value.as_deref().unwrap_or_default()));
         }
     });
-    let focus = Focus { ids: ids.into_iter().collect(), most: Some(STORY_MAX), ..Focus::default() };
+    // What comes after it does not explain it.
+    let until = failure.at_s.and_then(|at| Duration::try_from_secs_f64(at + 1e-6).ok());
+    let focus = Focus { ids: ids.into_iter().collect(), most: Some(STORY_MAX), until };
     let at = failure.at_s.map(|at| format!(" at {at:.6} s")).unwrap_or_default();
     // What is small enough is told as a whole.
-    let focus = if played.story.len() <= STORY_MAX { Focus::default() } else { focus };
+    let is_short = played.story.len() <= STORY_MAX;
+    let focus = if is_short { Focus { until, ..Focus::default() } } else { focus };
     let told = reports::story::render(&played.story, &focus);
     format!("{}{at}: {}\n\n{told}", failure.of, failure.what)
 }

@@ -43,6 +43,8 @@ const SEEDS_MAX: usize = 200;
 const SMALL_CROWDS: &[usize] = &[1, 2, 3, 5, 8];
 /// Seeds that the smallest plans are tried with: first all plans with a few.
 const SMALL_SEEDS: [Range<usize>; 3] = [0..6, 6..30, 30..150];
+/// Seeds that are looked through for races.
+const MEETING_SEEDS: u64 = 60;
 /// A run that takes longer is first looked for at hunting size.
 const LONG_RUN: Duration = Duration::from_millis(700);
 /// Seeds at hunting size until the full size is shrunk after all.
@@ -238,6 +240,37 @@ impl Shrinker<'_> {
                     return Ok(true);
                 }
             }
+            if seeds.start == 0 && self.meeting(&planned, involved)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Looks for races: customers who do the same thing in the same instant. What they do hangs on their numbers and
+    /// not on when they come, so it takes one run to see when each does it, and to let them come so that they meet.
+    fn meeting(&mut self, planned: &Scenario, involved: &[u64]) -> Result<bool, Error> {
+        for seed in 0..MEETING_SEEDS {
+            let mut trials = Vec::new();
+            for plan in simpler::small_crowds(planned, involved, self.system) {
+                let request = Request::new(plan.clone(), seed);
+                // A plan that cannot be played, with nothing on sale for example, is no candidate.
+                let Ok(played) = rehearsal::play(self.start.system, &request, Simulated::default()) else {
+                    continue;
+                };
+                let meetings = simpler::meetings(&plan, &played.history);
+                trials.extend(meetings.into_iter().map(|scenario| Trial { scenario, seed }));
+            }
+            if self.trials.left() < self.start.budget / 2 {
+                return Ok(false);
+            }
+            if let Some(hit) = self.trials.first(&trials)? {
+                self.best = trials[hit].scenario.clone();
+                self.seed = seed;
+                self.report();
+                return Ok(true);
+            }
+            self.report();
         }
         Ok(false)
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use record::history::History;
 use scenarios::{
     Arrival, Arrivals, Fault, HostEffect, Journey, Jump, Kind, LinkEffect, Links, Scenario, Settings, Side,
     Size, Strike, SystemVocabulary, Value, Vocabulary,
@@ -75,12 +76,7 @@ pub(super) fn smallest_plans(
     count: usize,
     system: &SystemVocabulary,
 ) -> Vec<Scenario> {
-    let all = super::customers(planned);
-    let is_involved =
-        |arrival: &Arrival| arrival.customer.is_some_and(|customer| involved.contains(&customer));
-    // Of those who are involved, the last ones: what fails, fails when they come.
-    let (some, others): (Vec<_>, Vec<_>) = all.into_iter().partition(|(_, arrival)| is_involved(arrival));
-    let few: Vec<_> = some.into_iter().rev().chain(others).take(count).collect();
+    let few = few(planned, involved, count);
     let step = planned.duration / (count as u32 + 1);
     let mut places: Vec<&dyn Fn(usize, Duration) -> Duration> = vec![&|_, _| Duration::ZERO];
     let one_by_one = |index: usize, _| round(step * index as u32, 1);
@@ -112,6 +108,59 @@ pub(super) fn smallest_plans(
         }
     }
     candidates
+}
+
+/// So many customers: those who are involved in the failure, else any.
+fn few(planned: &Scenario, involved: &[u64], count: usize) -> Vec<(String, Arrival)> {
+    let all = super::customers(planned);
+    let is_involved =
+        |arrival: &Arrival| arrival.customer.is_some_and(|customer| involved.contains(&customer));
+    // Of those who are involved, the last ones: what fails, fails when they come.
+    let (some, others): (Vec<_>, Vec<_>) = all.into_iter().partition(|(_, arrival)| is_involved(arrival));
+    some.into_iter().rev().chain(others).take(count).collect()
+}
+
+/// Two customers who come together, in small worlds.
+pub(super) fn small_crowds(planned: &Scenario, involved: &[u64], system: &SystemVocabulary) -> Vec<Scenario> {
+    let mut plans = Vec::new();
+    for most in [1, 2, 3] {
+        let mut crowd = few(planned, involved, 2);
+        crowd
+            .iter_mut()
+            .for_each(|(_, arrival)| *arrival = Arrival { at: Duration::ZERO, operations: None, ..*arrival });
+        let plan = Scenario { faults: Vec::new(), ..with_customers(planned, &crowd) };
+        plans.push(with_counts(&plan, most, system));
+    }
+    plans
+}
+
+/// How far from each other customers do what they do in the same instant, in microseconds.
+const APART_US: [u64; 4] = [0, 500, 1000, 2000];
+
+/// The plan with its customers coming so that, for each operation that all of them make, they make it together.
+pub(super) fn meetings(plan: &Scenario, history: &History) -> Vec<Scenario> {
+    let customers = super::customers(plan);
+    // When each made an operation first, by its name.
+    let mut made: BTreeMap<&'static str, BTreeMap<u64, Duration>> = BTreeMap::new();
+    history.with_operations(|operations| {
+        for operation in operations {
+            made.entry(operation.name).or_default().entry(operation.process).or_insert(operation.invoked);
+        }
+    });
+    let by_all = made.into_values().filter(|when| when.len() == customers.len());
+    let mut plans = Vec::new();
+    for when in by_all {
+        let Some(last) = when.values().max().copied() else { continue };
+        for apart in APART_US {
+            let mut moved = customers.clone();
+            for (index, (_, arrival)) in moved.iter_mut().enumerate() {
+                let made = arrival.customer.and_then(|customer| when.get(&customer)).copied().unwrap_or(last);
+                arrival.at += last - made + Duration::from_micros(apart * index as u64);
+            }
+            plans.push(with_customers(plan, &moved));
+        }
+    }
+    plans
 }
 
 fn with_counts(scenario: &Scenario, most: i64, system: &SystemVocabulary) -> Scenario {
