@@ -43,6 +43,8 @@ const SEEDS_MAX: usize = 200;
 const SMALL_CROWDS: &[usize] = &[1, 2, 3, 5, 8];
 /// Seeds that the smallest plans are tried with: first all plans with a few.
 const SMALL_SEEDS: [Range<usize>; 3] = [0..6, 6..30, 30..150];
+/// A load that waits for whatever is under way.
+const WAITING: Duration = Duration::from_secs(30);
 /// Seeds that are looked through for races.
 const MEETING_SEEDS: u64 = 60;
 /// A run that takes longer is first looked for at hunting size.
@@ -447,12 +449,16 @@ impl Shrinker<'_> {
             let Some(operations) = current.get(index).and_then(|(_, arrival)| arrival.operations) else {
                 continue;
             };
-            let candidates: Vec<Scenario> = (1..operations)
-                .map(|fewer| {
-                    current[index].1.operations = Some(fewer);
-                    simpler::with_customers(&self.best, &current)
-                })
-                .collect();
+            // Some customers are only needed to keep the world going, until a late message arrives: a longer load does
+            // that as well.
+            let longer = self.best.duration.max(WAITING);
+            let mut candidates = Vec::new();
+            for fewer in 1..operations {
+                current[index].1.operations = Some(fewer);
+                let candidate = simpler::with_customers(&self.best, &current);
+                candidates.push(Scenario { duration: longer, ..candidate.clone() });
+                candidates.push(candidate);
+            }
             self.attempt(&candidates)?;
         }
         Ok(())

@@ -66,7 +66,7 @@ pub(super) fn with_customers(scenario: &Scenario, customers: &[(String, Arrival)
 /// Whole numbers of the smallest plans are at most these.
 const SMALL_COUNTS: [i64; 4] = [1, 2, 4, i64::MAX];
 /// Their customers see it through, or leave early.
-const SMALL_OPERATIONS: [Option<u64>; 4] = [None, Some(3), Some(4), Some(5)];
+const SMALL_OPERATIONS: [Option<u64>; 4] = [Some(3), None, Some(4), Some(5)];
 
 /// Plans of so many customers: those who are involved in the failure, else any; when they came, or together at the
 /// begin, or one after the other; in worlds of several sizes; with the faults and without.
@@ -120,11 +120,11 @@ fn few(planned: &Scenario, involved: &[u64], count: usize) -> Vec<(String, Arriv
     some.into_iter().rev().chain(others).take(count).collect()
 }
 
-/// Two customers who come together, in small worlds.
+/// Two customers or a handful who come together, in small worlds.
 pub(super) fn small_crowds(planned: &Scenario, involved: &[u64], system: &SystemVocabulary) -> Vec<Scenario> {
     let mut plans = Vec::new();
-    for most in [1, 2, 3] {
-        let mut crowd = few(planned, involved, 2);
+    for (count, most) in [(2, 1), (2, 2), (6, 1), (6, 3)] {
+        let mut crowd = few(planned, involved, count);
         crowd
             .iter_mut()
             .for_each(|(_, arrival)| *arrival = Arrival { at: Duration::ZERO, operations: None, ..*arrival });

@@ -1,7 +1,5 @@
 //! Marks in the code under rehearsal become coverage and an invariant of the result; a run that cannot go on says why.
 
-use std::time::Duration;
-
 use harness::rehearsal::{self, ALWAYS, Played, Request};
 use harness::system::{BoxFuture, Conclusion, Customer, Production, System};
 use record::history::{History, Outcome};
