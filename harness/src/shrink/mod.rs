@@ -43,6 +43,8 @@ const SEEDS_MAX: usize = 200;
 const SMALL_CROWDS: &[usize] = &[1, 2, 3, 5, 8];
 /// Seeds that the smallest plans are tried with: first all plans with a few.
 const SMALL_SEEDS: [Range<usize>; 3] = [0..6, 6..30, 30..150];
+/// More customers are a crowd.
+const CROWD: usize = 24;
 /// A load that waits for whatever is under way.
 const WAITING: Duration = Duration::from_secs(30);
 /// Seeds that are looked through for races.
@@ -231,7 +233,7 @@ impl Shrinker<'_> {
     /// milliseconds to play, whereas to take a crowd apart takes as many runs of the crowd.
     fn from_below(&mut self, involved: &[u64]) -> Result<bool, Error> {
         let planned = self.best.clone();
-        let until = self.trials.left() / 2;
+        let until = self.trials.left() / 5 * 3;
         for seeds in SMALL_SEEDS {
             for count in SMALL_CROWDS {
                 let candidates = simpler::smallest_plans(&planned, involved, *count, self.system);
@@ -242,7 +244,9 @@ impl Shrinker<'_> {
                     return Ok(true);
                 }
             }
-            if seeds.start == 0 && self.meeting(&planned, involved)? {
+            // Not every failure is a race: some of the time is enough.
+            let left = self.trials.left();
+            if seeds.start == 0 && self.meeting(&planned, involved, left - left.saturating_sub(until) / 4)? {
                 return Ok(true);
             }
         }
@@ -251,7 +255,7 @@ impl Shrinker<'_> {
 
     /// Looks for races: customers who do the same thing in the same instant. What they do hangs on their numbers and
     /// not on when they come, so it takes one run to see when each does it, and to let them come so that they meet.
-    fn meeting(&mut self, planned: &Scenario, involved: &[u64]) -> Result<bool, Error> {
+    fn meeting(&mut self, planned: &Scenario, involved: &[u64], until: Duration) -> Result<bool, Error> {
         for seed in 0..MEETING_SEEDS {
             let mut trials = Vec::new();
             for plan in simpler::small_crowds(planned, involved, self.system) {
@@ -263,7 +267,7 @@ impl Shrinker<'_> {
                 let meetings = simpler::meetings(&plan, &played.history);
                 trials.extend(meetings.into_iter().map(|scenario| Trial { scenario, seed }));
             }
-            if self.trials.left() < self.start.budget / 2 {
+            if self.trials.left() < until {
                 return Ok(false);
             }
             if let Some(hit) = self.trials.first(&trials)? {
@@ -290,6 +294,9 @@ impl Shrinker<'_> {
     /// Everything that makes it simpler, again and again until nothing does.
     fn simplify(&mut self) -> Result<(), Error> {
         self.schedule()?;
+        if customers(&self.best).len() > CROWD {
+            self.customers()?;
+        }
         loop {
             let before = (self.best.clone(), self.operations);
             self.faults()?;
@@ -309,7 +316,9 @@ impl Shrinker<'_> {
     fn attempt(&mut self, candidates: &[Scenario]) -> Result<Option<usize>, Error> {
         let time = (self.trials.left() / STEP_SHARE).min(STEP_MAX);
         let seeds = self.trials.fit_into(time) / candidates.len().max(1);
-        self.attempt_with(candidates, 0..seeds.clamp(1, SEEDS_MAX))
+        // A crowd is slow to play, and with its own seed those who stay do the same without those who go.
+        let is_crowd = customers(&self.best).len() > CROWD;
+        self.attempt_with(candidates, 0..seeds.clamp(1, if is_crowd { 2 } else { SEEDS_MAX }))
     }
 
     /// As [`Self::attempt`], with some of the seeds: its own is the first.

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 
 use harness::rehearsal::{self, Played, Request};
@@ -210,6 +211,40 @@ fn the_story_of_a_forged_callback() {
         let submitted = operations.iter().find(|operation| operation.name == "order.submit");
         submitted.and_then(|operation| operation.value.clone()).expect("an order")
     });
-    let focus = Focus { ids: vec![order], most: Some(60), ..Focus::default() };
+    // With its payment, whose callback somebody forged.
+    let ids = vec![format!("p{order}"), order];
+    let focus = Focus { ids, most: Some(60), ..Focus::default() };
     insta::assert_snapshot!(reports::story::render(&played.story, &focus));
+}
+
+/// Whoever has seen enough takes what there is.
+#[test]
+fn interrupted_it_leaves_the_best_so_far() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mutant = "ticketing.deduct-check-then-set";
+    let hunt = ["hunt", "ticketing/peak", "--seeds", "0..6", "--mutant", mutant];
+    let (_, text) = said(&rehearse(folder.path(), &hunt));
+    let capsule =
+        text.lines().find_map(|line| line.trim().strip_prefix("rehearse replay ")).expect("a capsule");
+    let mut child = Command::new(env!("CARGO_BIN_EXE_rehearse"))
+        .current_dir(folder.path())
+        .args(["shrink", capsule, "--budget", "10m", "--out", "shrunk"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let progress = BufReader::new(child.stderr.take().expect("piped"));
+    let line = progress.lines().map_while(Result::ok).find(|line| line.contains("candidates tried; left:"));
+    assert!(line.is_some(), "it says how far it is");
+    let kill = Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill");
+    assert!(kill.success(), "it is still at it");
+    let output = child.wait_with_output().expect("it ends");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    let (code, again) = said(&rehearse(folder.path(), &["run", "shrunk/shrunk.toml"]));
+    assert_eq!(code, Some(0), "{again}");
+    assert!(
+        again.contains("the scenario expects the verdict violated (zero-oversell), and so it is"),
+        "{again}"
+    );
 }

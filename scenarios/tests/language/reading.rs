@@ -152,10 +152,11 @@ fn all_faults() {
 #[test]
 fn the_examples_of_the_readme_are_right() {
     let readme = include_str!("../../README.md");
-    let head = &FULL[..FULL.find("[[fault]]").unwrap()];
     let mut shown = std::collections::BTreeSet::new();
     for block in readme.split("```toml\n").skip(1) {
         let block = block.split("```").next().unwrap();
+        let until = if block.contains("[load]") { "[load]" } else { "[[fault]]" };
+        let head = &FULL[..FULL.find(until).unwrap()];
         let scenario = support::parse(&format!("{head}{block}")).unwrap_or_else(|error| panic!("{error}"));
         shown.extend(scenario.faults.iter().map(Fault::kind));
     }
