@@ -12,7 +12,7 @@
 //! want and do by their own number, so that leaving one out leaves the others as they were, and the written plan goes
 //! exactly as the run that failed. From then on a candidate counts when it fails the same way, by the same invariant and
 //! in the same words but for their numbers, with its own seed or with one of a few others: whatever changes, changes
-//! what comes after it.
+//! what comes after it. Where a planted mistake is switched on, it must hold without that mistake.
 
 mod ddmin;
 mod simpler;
@@ -43,6 +43,10 @@ const SEEDS_MAX: usize = 200;
 const SMALL_CROWDS: &[usize] = &[1, 2, 3, 5, 8];
 /// Seeds that the smallest plans are tried with: first all plans with a few.
 const SMALL_SEEDS: [Range<usize>; 3] = [0..6, 6..30, 30..150];
+/// Operations of a customer that is simple enough: a purchase as far as its payment.
+const FEW: u64 = 5;
+/// Seeds that are looked through for a customer who is simpler.
+const RARE_SEEDS: usize = 1000;
 /// More customers are a crowd.
 const CROWD: usize = 24;
 /// A load that waits for whatever is under way.
@@ -194,23 +198,30 @@ impl Shrinker<'_> {
         }
         self.trials.set_cost(Duration::from_secs_f64(played.result.wall_s));
         let strategy = Strategy::from(StrategyText(request.strategy));
-        let play = Play {
+        let as_played = Play {
             seed: None,
             strategy: (strategy != Strategy::default()).then_some(strategy),
             mutants: request.mutants.iter().cloned().collect(),
         };
-        self.best = Scenario { play: play.clone(), ..request.scenario.clone() };
+        self.best = Scenario { play: as_played.clone(), ..request.scenario.clone() };
         self.operations = played.history.len() as u64;
         let planned = written_out(&self.best, &played);
         let involved = self.involved(&played);
         self.begin(planned)?;
+        if !self.best.play.mutants.is_empty() {
+            let control = Request::new(simpler::without_mutants(&self.best), self.seed);
+            let mended = play(self.start, &control)?;
+            if rehearsal::failures(&control.scenario, &mended.result).is_empty() {
+                self.trials.control();
+            }
+        }
         if self.from_below(&involved)? {
             return Ok(());
         }
         if self.trials.cost() > LONG_RUN
             && let Some(mut hunting) = self.start.hunting.clone()
         {
-            hunting.play = Play { strategy: None, ..play };
+            hunting.play = Play { strategy: None, ..as_played };
             let trial = |seed| Trial { scenario: hunting.clone(), seed };
             let trials: Vec<Trial> = (0..HUNTING_SEEDS).map(trial).collect();
             if let Some(found) = self.trials.first(&trials)? {
@@ -305,10 +316,33 @@ impl Shrinker<'_> {
             self.settings()?;
             self.operations()?;
             self.tidy()?;
-            if self.trials.is_over() || before == (self.best.clone(), self.operations) {
+            let is_at_rest = before == (self.best.clone(), self.operations);
+            if self.trials.is_over() || (is_at_rest && !self.other_seeds()?) {
                 return Ok(());
             }
         }
+    }
+
+    /// When nothing gets simpler any more, a rare seed may still do: one with which a customer gets to the point at once.
+    fn other_seeds(&mut self) -> Result<bool, Error> {
+        let all = customers(&self.best);
+        for index in 0..all.len() {
+            let Some(operations) = all[index].1.operations.filter(|operations| *operations > FEW) else {
+                continue;
+            };
+            let mut fewer = all.clone();
+            let few = (FEW - 2..=FEW).filter(|few| *few < operations).map(|few| {
+                fewer[index].1.operations = Some(few);
+                let duration = self.best.duration.max(WAITING);
+                Scenario { duration, ..simpler::with_customers(&self.best, &fewer) }
+            });
+            let candidates: Vec<Scenario> = few.collect();
+            let seeds = self.trials.fit_into(self.trials.left() / 2) / candidates.len().max(1);
+            if self.attempt_with(&candidates, 0..seeds.clamp(1, RARE_SEEDS))?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Tries candidates, the better ones first, each with its own seed before any with others. The one that fails

@@ -15,8 +15,7 @@ pub(super) type Step = fn(&Scenario) -> Vec<Scenario>;
 pub(super) type OfAFault = fn(&Fault, Duration) -> Vec<Fault>;
 
 /// What is tried on the whole.
-pub(super) const STEPS: &[Step] =
-    &[without_patience, from_zero, rounder, shorter_load, shorter_settle, without_limits];
+pub(super) const STEPS: &[Step] = &[without_patience, from_zero, rounder, shorter_load, without_limits];
 /// What is tried on each fault.
 pub(super) const OF_A_FAULT: &[OfAFault] = &[on_fewer, shorter, later, weaker, rounder_fault];
 
@@ -28,6 +27,13 @@ pub(super) fn is_valid(scenario: &Scenario, system: &SystemVocabulary) -> bool {
     let vocabulary = Vocabulary { systems: vec![system.clone()] };
     let text = scenarios::write(scenario, system);
     !scenario.load.is_empty() && scenarios::parse("shrunk.toml", &text, &vocabulary, Size::Full, &[]).is_ok()
+}
+
+/// The same with none of the planted mistakes.
+pub(super) fn without_mutants(scenario: &Scenario) -> Scenario {
+    let mut candidate = scenario.clone();
+    candidate.play.mutants.clear();
+    candidate
 }
 
 /// Settings whose files do not depend on where a scenario's file lies.
@@ -322,12 +328,6 @@ fn shorter_load(scenario: &Scenario) -> Vec<Scenario> {
             candidate
         })
         .collect()
-}
-
-fn shorter_settle(scenario: &Scenario) -> Vec<Scenario> {
-    let lengths = [30, 60, 120].map(Duration::from_secs).into_iter();
-    let shorter = lengths.filter(|settle| *settle < scenario.settle);
-    shorter.map(|settle| Scenario { settle, ..scenario.clone() }).collect()
 }
 
 /// One host instead of several.

@@ -10,6 +10,7 @@ use world::sim::Strategy;
 use crate::capsule::StrategyText;
 use crate::hunt::{Allowance, Answer, Lost, Player, Session, Task, now};
 use crate::rehearsal::Failure;
+use crate::shrink::simpler;
 use crate::target::Target;
 
 /// What a candidate must fail by.
@@ -45,6 +46,8 @@ pub(super) struct Trials<'a> {
     allowance: Allowance,
     stop: &'a AtomicBool,
     until: Instant,
+    /// Must a candidate hold without the planted mistakes?
+    has_control: bool,
     idle: Mutex<Vec<Player>>,
     played: AtomicUsize,
     /// How long the last trials took, in nanoseconds: a moving average.
@@ -73,10 +76,17 @@ impl<'a> Trials<'a> {
             allowance: Allowance::default(),
             stop,
             until: now() + budget,
+            has_control: false,
             idle: Mutex::default(),
             played: AtomicUsize::new(0),
             cost_ns: Mutex::new(0.0),
         }
+    }
+
+    /// From now on a candidate must hold without the planted mistakes: what fails as well without them shows something
+    /// else, a world too small or a time too short for the system to come to rest.
+    pub(super) fn control(&mut self) {
+        self.has_control = true;
     }
 
     /// Tells what a run took.
@@ -143,9 +153,27 @@ impl<'a> Trials<'a> {
         }
     }
 
+    /// Does it fail the same way, and, where a planted mistake is switched on, because of that mistake?
     fn play(&self, trial: &Trial, is_needless: impl Fn() -> bool) -> Result<bool, String> {
+        let failures = self.ask(&trial.scenario, trial.seed, &is_needless)?;
+        let is_hit = failures.is_some_and(|failures| self.aim.hit(&failures).is_some());
+        if !is_hit || !self.has_control {
+            return Ok(is_hit);
+        }
+        let control = simpler::without_mutants(&trial.scenario);
+        let failures = self.ask(&control, trial.seed, is_needless)?;
+        Ok(failures.is_some_and(|failures| failures.is_empty()))
+    }
+
+    /// What fails; `None` when it hung, died or was stopped.
+    fn ask(
+        &self,
+        scenario: &Scenario,
+        seed: u64,
+        is_needless: impl Fn() -> bool,
+    ) -> Result<Option<Vec<Failure>>, String> {
         let broken = |error: &dyn std::fmt::Display| format!("a worker: {error}");
-        let text = scenarios::write(&trial.scenario, self.system);
+        let text = scenarios::write(scenario, self.system);
         let file = "shrunk.toml".to_owned();
         let target = Target { given: file.clone(), file, text, set: Vec::new() };
         let session = Session { scenarios: vec![target], is_full_size: true };
@@ -154,9 +182,8 @@ impl<'a> Trials<'a> {
             None => Player::start(&Session::default()).map_err(|error| broken(&error))?,
         };
         player.tell(&session).map_err(|error| broken(&error))?;
-        let play = &trial.scenario.play;
-        let strategy = play.strategy.map_or(StrategyText(Strategy::default()), StrategyText::from);
-        let task = Task { scenario: 0, seed: trial.seed, mutants: play.mutants.clone(), strategy };
+        let strategy = scenario.play.strategy.map_or(StrategyText(Strategy::default()), StrategyText::from);
+        let task = Task { scenario: 0, seed, mutants: scenario.play.mutants.clone(), strategy };
         let wall = (self.cost() * SLOWER).clamp(WALL_MIN, self.allowance.wall.max(WALL_MIN));
         let started = now();
         let answer =
@@ -168,10 +195,10 @@ impl<'a> Trials<'a> {
                 *cost += (started.elapsed().as_secs_f64() * 1e9 - *cost) / 8.0;
                 drop(cost);
                 lock(&self.idle).push(player);
-                Ok(self.aim.hit(&failures).is_some())
+                Ok(Some(failures))
             }
             Err(Lost::Broken(what)) => Err(what),
-            Err(Lost::Stopped | Lost::Finding(_)) => Ok(false),
+            Err(Lost::Stopped | Lost::Finding(_)) => Ok(None),
         }
     }
 }
