@@ -19,8 +19,7 @@ pub struct Focus {
     pub most: Option<usize>,
 }
 
-/// The lines that are wanted, one below the other. `noted` are lines about the whole, such as what failed, with their
-/// times.
+/// The lines that are wanted, one below the other: time, host, what happened.
 pub fn render(lines: &[Line], focus: &Focus) -> String {
     let wanted = select(lines, focus);
     let width = wanted.iter().map(|line| line.host.chars().count()).max().unwrap_or_default();
@@ -116,7 +115,8 @@ mod tests {
         assert!(buyer.contains("order:777") && !buyer.contains("order:77\n"), "{buyer}");
         assert_eq!(render(&lines, &Focus::default()).lines().count(), 5);
         let short = render(&lines, &Focus { most: Some(2), ids: vec!["777".into()], ..Focus::default() });
+        // What the store was asked goes before what the services said.
         assert_eq!(short.lines().count(), 2);
-        assert!(short.contains("order:777"), "{short}");
+        assert!(short.contains("POST /orders") && !short.contains("order:777"), "{short}");
     }
 }
