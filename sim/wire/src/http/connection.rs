@@ -148,9 +148,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<S> {
 }
 
 /// The answer, or in a few words why there is none.
-fn answered<'a, S, T>(
-    result: &'a Result<Result<(Response<Bytes>, S), Lost>, T>,
-) -> Result<&'a Response<Bytes>, &'static str> {
+fn answered<S, T>(
+    result: &Result<Result<(Response<Bytes>, S), Lost>, T>,
+) -> Result<&Response<Bytes>, &'static str> {
     match result {
         Ok(Ok((response, _))) => Ok(response),
         Ok(Err(Lost::Unsent(_))) => Err("the connection was closed before it was sent"),
