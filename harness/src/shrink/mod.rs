@@ -215,7 +215,7 @@ impl Shrinker<'_> {
                 self.trials.control();
             }
         }
-        if self.from_below(&involved)? {
+        if self.smallest_first(&involved)? {
             return Ok(());
         }
         if self.trials.cost() > LONG_RUN
@@ -233,7 +233,7 @@ impl Shrinker<'_> {
                 if self.begin(planned).is_err() {
                     (self.best, self.seed) = before;
                 } else {
-                    self.from_below(&involved)?;
+                    self.smallest_first(&involved)?;
                 }
             }
         }
@@ -242,7 +242,7 @@ impl Shrinker<'_> {
 
     /// Looks among the smallest plans: most failures need one or two customers in a tiny world, which takes
     /// milliseconds to play, whereas to take a crowd apart takes as many runs of the crowd.
-    fn from_below(&mut self, involved: &[u64]) -> Result<bool, Error> {
+    fn smallest_first(&mut self, involved: &[u64]) -> Result<bool, Error> {
         let planned = self.best.clone();
         let until = self.trials.left() / 5 * 3;
         for seeds in SMALL_SEEDS {
@@ -454,7 +454,7 @@ impl Shrinker<'_> {
             let candidate = simpler::with_customers(&self.best, &few);
             self.attempt(&[candidate])?;
         }
-        self.fewest(customers(&self.best), |best, part| simpler::with_customers(best, part))
+        self.fewest(customers(&self.best), simpler::with_customers)
     }
 
     /// The customers whose operations the failure names.
