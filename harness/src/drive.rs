@@ -1,50 +1,87 @@
-//! The load: customers arrive by the scenario's rates, whether or not the system keeps up (an open model).
+//! The load: customers arrive by the scenario's rates or one by one, whether or not the system keeps up (an open
+//! model).
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use scenarios::{Journey, Rate};
+use scenarios::{Arrival, Journey, Rate};
 use world::time::{self, Instant};
 
-use crate::system::Production;
+use crate::system::{Customer, Production};
 
-/// Counts customers: how many have come, and how many are still there.
+/// The customers: who has come, and how many are still there.
 #[derive(Debug, Clone, Default)]
-pub struct Crowd {
-    arrived: Arc<AtomicU64>,
-    present: Arc<AtomicU64>,
+pub struct Crowd(Arc<Mutex<Counted>>);
+
+#[derive(Debug, Default)]
+struct Counted {
+    present: u64,
+    arrived: Vec<Arrived>,
+}
+
+/// A customer who has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Arrived {
+    /// What they do.
+    pub journey: String,
+    /// Since the start of the load.
+    pub at: Duration,
+    /// Which customer it is.
+    pub number: u64,
+    /// How many operations they make before they leave; `None`: as many as they need.
+    pub operations: Option<u64>,
 }
 
 /// Leaves the crowd when dropped: also when the customer's host crashes.
-struct Presence(Arc<AtomicU64>);
+struct Presence(Crowd);
 
 impl Drop for Presence {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.0.lock().present -= 1;
     }
 }
 
 impl Crowd {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Counted> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Customers who have arrived so far.
-    pub fn arrived(&self) -> u64 {
-        self.arrived.load(Ordering::Relaxed)
+    pub fn arrived(&self) -> Vec<Arrived> {
+        self.lock().arrived.clone()
     }
 
     /// Customers who have not finished.
     pub fn present(&self) -> u64 {
-        self.present.load(Ordering::Relaxed)
+        self.lock().present
     }
 
-    fn enter(&self) -> (u64, Presence) {
-        self.present.fetch_add(1, Ordering::Relaxed);
-        (self.arrived.fetch_add(1, Ordering::Relaxed), Presence(Arc::clone(&self.present)))
+    fn enter(&self, arrived: Arrived) -> Presence {
+        let mut counted = self.lock();
+        counted.present += 1;
+        counted.arrived.push(arrived);
+        Presence(self.clone())
     }
 }
 
 /// When the next customers of one journey come.
-struct Arrivals<'a> {
+enum Arrivals<'a> {
+    Rate(Drawn<'a>),
+    Listed(std::slice::Iter<'a, Arrival>),
+}
+
+impl Arrivals<'_> {
+    fn next(&mut self) -> Option<Arrival> {
+        match self {
+            Arrivals::Rate(drawn) => drawn.next().map(Arrival::at),
+            Arrivals::Listed(listed) => listed.next().copied(),
+        }
+    }
+}
+
+/// Arrivals that are drawn by a rate.
+struct Drawn<'a> {
     rate: &'a Rate,
     /// Step of the rate, and how many customers of that step have been scheduled.
     step: usize,
@@ -52,7 +89,7 @@ struct Arrivals<'a> {
     end: Duration,
 }
 
-impl Arrivals<'_> {
+impl Drawn<'_> {
     /// The moment of the next arrival, since the start of the load.
     ///
     /// Each customer comes at a random moment of its own share of the step, 1/rate long: evenly spread, but not in
@@ -75,6 +112,8 @@ impl Arrivals<'_> {
 }
 
 /// Sends customers of all journeys until `duration` is over.
+///
+/// Each draws from a generator of their own, by their number: one customer less leaves the others as they are.
 pub async fn drive(
     production: &dyn Production,
     journeys: &BTreeMap<String, Journey>,
@@ -82,28 +121,65 @@ pub async fn drive(
     crowd: &Crowd,
 ) {
     let start = Instant::now();
-    let mut sources: Vec<(Option<Duration>, Arrivals<'_>, &str, Option<Duration>)> = journeys
+    let mut numbers = Numbers::of(journeys);
+    let mut sources: Vec<(Option<Arrival>, Arrivals<'_>, &str, Option<Duration>)> = journeys
         .iter()
         .map(|(name, journey)| {
-            let mut arrivals = Arrivals { rate: &journey.rate, step: 0, scheduled: 0, end: duration };
+            let mut arrivals = match &journey.arrivals {
+                scenarios::Arrivals::Rate(rate) => {
+                    Arrivals::Rate(Drawn { rate, step: 0, scheduled: 0, end: duration })
+                }
+                scenarios::Arrivals::Listed(listed) => Arrivals::Listed(listed.iter()),
+            };
             (arrivals.next(), arrivals, name.as_str(), journey.patience)
         })
         .collect();
     // Few journeys: the earliest is found by looking at all.
-    while let Some(source) =
-        sources.iter_mut().filter(|source| source.0.is_some()).min_by_key(|source| source.0)
+    while let Some(source) = sources
+        .iter_mut()
+        .filter(|source| source.0.is_some())
+        .min_by_key(|source| source.0.map(|arrival| arrival.at))
     {
-        let (Some(at), arrivals, journey, patience) = (source.0, &mut source.1, source.2, source.3) else {
+        let (Some(arrival), arrivals, journey, patience) = (source.0, &mut source.1, source.2, source.3)
+        else {
             break;
         };
         source.0 = arrivals.next();
-        time::sleep_until(start + at).await;
-        let (number, presence) = crowd.enter();
-        let (host, customer) = production.customer(journey, number, patience);
+        time::sleep_until(start + arrival.at).await;
+        let number = arrival.customer.unwrap_or_else(|| numbers.next());
+        let operations = arrival.operations;
+        let presence =
+            crowd.enter(Arrived { journey: journey.to_owned(), at: arrival.at, number, operations });
+        let customer = Customer { number, patience, operations };
+        let (host, customer) = production.customer(journey, customer);
         host.spawn(async move {
             let _presence = presence;
-            customer.await;
+            world::rand::scope(&format!("customer {number}"), customer).await;
         });
     }
     time::sleep_until(start + duration).await;
+}
+
+/// Numbers for customers who have none: those that no other one has, from 0.
+struct Numbers {
+    taken: BTreeSet<u64>,
+    next: u64,
+}
+
+impl Numbers {
+    fn of(journeys: &BTreeMap<String, Journey>) -> Self {
+        let listed = journeys.values().filter_map(|journey| match &journey.arrivals {
+            scenarios::Arrivals::Listed(listed) => Some(listed),
+            scenarios::Arrivals::Rate(_) => None,
+        });
+        Self { taken: listed.flatten().filter_map(|arrival| arrival.customer).collect(), next: 0 }
+    }
+
+    fn next(&mut self) -> u64 {
+        while self.taken.contains(&self.next) {
+            self.next += 1;
+        }
+        self.next += 1;
+        self.next - 1
+    }
 }

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use record::result::FaultRecord;
+use record::story::{self, Line};
 use scenarios::{Direction, Fault, HostEffect, Jump, LinkEffect, Links, Side, Strike};
 use world::host::{self, Host, Shift};
 use world::net::{self, Impaired, Impairment, Latency};
@@ -45,8 +46,9 @@ impl Faults {
 
     fn inject(&self, fault: &Fault) -> usize {
         let (struck, going_on) = strike(&fault.strike);
-        let on = struck.into_iter().map(Host::name).collect();
+        let on: Vec<String> = struck.into_iter().map(Host::name).collect();
         let now_s = sim::elapsed().as_secs_f64();
+        tell(fault.kind().name(), &on, "begins");
         let record = FaultRecord { kind: fault.kind().name().to_owned(), from_s: now_s, to_s: now_s, on };
         let mut injected = self.lock();
         injected.push(Injected { record, going_on });
@@ -58,6 +60,7 @@ impl Faults {
         let Some(fault) = injected.get_mut(index) else { return };
         let Some(trouble) = fault.going_on.take() else { return };
         fault.record.to_s = sim::elapsed().as_secs_f64();
+        tell(&fault.record.kind, &fault.record.on, "heals");
         let others: Vec<&Trouble> = injected.iter().filter_map(|fault| fault.going_on.as_ref()).collect();
         trouble.mend(&others);
     }
@@ -72,6 +75,16 @@ impl Faults {
     pub fn records(&self) -> Vec<FaultRecord> {
         self.lock().iter().map(|fault| fault.record.clone()).collect()
     }
+}
+
+fn tell(kind: &str, on: &[String], what: &str) {
+    story::tell(|| Line {
+        at: sim::elapsed(),
+        host: on.first().cloned().unwrap_or_default(),
+        kind: story::Kind::Fault,
+        trace: String::new(),
+        text: format!("the fault {kind} on {} {what}", on.join(", ")),
+    });
 }
 
 /// What is wrong, as far as it is needed to mend it.

@@ -12,6 +12,7 @@
 //! | a scenario as its user names it | [`target`] |
 //! | many seeds, and what they find | [`hunt`] |
 //! | a failure that can be played again | [`capsule`] |
+//! | the smallest scenario that fails the same way | [`shrink`] |
 //! | the simulated servers for real | [`serve`] |
 //! | the command line | [`cli`] |
 //!
@@ -32,6 +33,7 @@ pub mod hunt;
 pub mod recovery;
 pub mod rehearsal;
 pub mod serve;
+pub mod shrink;
 pub mod system;
 pub mod systems;
 pub mod target;

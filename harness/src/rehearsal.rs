@@ -5,10 +5,11 @@ use std::ops::Range;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
-use record::history::History;
+use record::history::{History, Operation, Outcome as Ending};
 use record::result::{Coverage, InvariantResult, RunResult, SCHEMA, ServiceLevel, Verdict, Violation};
+use record::story::{self, Line};
 use record::table::Table;
-use scenarios::{Expect, Limits, Scenario};
+use scenarios::{Expect, Fault, Limits, Scenario};
 use serde::{Deserialize, Serialize};
 use world::choice::{Choices, Replayed};
 use world::engines::EngineKind;
@@ -16,7 +17,8 @@ use world::marks::{self, Broken, Kind};
 use world::sim::{self, Checkpoint, Config, Outcome, Progress, Strategy, TaskPanic};
 use world::time;
 
-use crate::drive::{self, Crowd};
+use crate::capsule::StrategyText;
+use crate::drive::{self, Arrived, Crowd};
 use crate::faults::Faults;
 use crate::recovery::{self, Evidence};
 use crate::system::{Conclusion, Production, System};
@@ -44,20 +46,24 @@ pub struct Request {
     pub record: bool,
     /// Take the choices from a recording, as far as they fit.
     pub replay: Option<Choices>,
+    /// Keep what happens, line by line? The run goes the same with and without.
+    pub story: bool,
 }
 
 impl Request {
-    /// A scenario and a seed on the kernel, with nothing out of the ordinary.
+    /// A scenario and a seed on the kernel, as the scenario says and otherwise with nothing out of the ordinary.
     pub fn new(scenario: Scenario, seed: u64) -> Request {
+        let strategy = scenario.play.strategy.map(|strategy| StrategyText::from(strategy).0);
         Request {
-            scenario,
             engine: EngineKind::default(),
             seed,
-            mutants: BTreeSet::new(),
+            mutants: scenario.play.mutants.iter().cloned().collect(),
+            scenario,
             trace: 0..0,
-            strategy: Strategy::default(),
+            strategy: strategy.unwrap_or_default(),
             record: false,
             replay: None,
+            story: false,
         }
     }
 }
@@ -73,6 +79,8 @@ pub struct Played {
     pub latencies: BTreeMap<String, Histogram<u64>>,
     /// Every operation of the customers.
     pub history: History,
+    /// What the seed made of the scenario.
+    pub plan: Plan,
     /// The fingerprint at regular distances.
     pub checkpoints: Vec<Checkpoint>,
     /// The marks asked for.
@@ -85,6 +93,8 @@ pub struct Played {
     pub choices: Option<Choices>,
     /// How far the choices of the request fitted.
     pub replayed: Option<Replayed>,
+    /// What happened, if the request asked for it.
+    pub story: Vec<Line>,
 }
 
 /// Why there is no result.
@@ -103,7 +113,17 @@ struct Shown {
     conclusion: Conclusion,
     history: History,
     faults: Faults,
-    arrived: u64,
+    plan: Plan,
+    story: Vec<Line>,
+}
+
+/// What a run came to be of what its scenario leaves to the seed.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Plan {
+    /// The faults: those of the list, and those that were drawn. Ordered by start.
+    pub faults: Vec<Fault>,
+    /// The customers, in the order in which they came.
+    pub arrived: Vec<Arrived>,
 }
 
 /// Plays one rehearsal.
@@ -124,7 +144,8 @@ pub fn play(system: &dyn System, request: &Request, progress: Progress) -> Resul
     };
     let scenario = request.scenario.clone();
     let survivable = system.survivable_hosts();
-    let outcome = sim::run(config, move || perform(production, scenario, survivable));
+    let is_told = request.story;
+    let outcome = sim::run(config, move || perform(production, scenario, survivable, is_told));
     judge(request, outcome)
 }
 
@@ -132,13 +153,22 @@ async fn perform(
     mut production: Box<dyn Production>,
     scenario: Scenario,
     survivable: Vec<String>,
+    is_told: bool,
 ) -> Result<Shown, String> {
     let history = History::default();
+    if is_told {
+        story::begin();
+        history.observe(Box::new(tell));
+    }
     production.stage(&history).await?;
     let faults = Faults::default();
+    let mut planned = scenario.faults.clone();
     faults.schedule(&scenario.faults);
     if let Some(swarm) = &scenario.swarm {
-        faults.schedule(&swarm.draw(scenario.duration, &survivable, |below| world::rand::range(0..below)));
+        let drawn = swarm.draw(scenario.duration, &survivable, |below| world::rand::range(0..below));
+        faults.schedule(&drawn);
+        planned.extend(drawn);
+        planned.sort_by_key(|fault| fault.at);
     }
     let crowd = Crowd::default();
     drive::drive(production.as_ref(), &scenario.load, scenario.duration, &crowd).await;
@@ -153,7 +183,39 @@ async fn perform(
         settle(production.as_ref(), &crowd, deadline).await;
     }
     let conclusion = production.conclude();
-    Ok(Shown { conclusion, history, faults, arrived: crowd.arrived() })
+    let plan = Plan { faults: planned, arrived: crowd.arrived() };
+    Ok(Shown { conclusion, history, faults, plan, story: story::end() })
+}
+
+/// Tells what a client asks, and what it is answered.
+fn tell(operation: &Operation) {
+    story::tell(|| {
+        let Operation { id, process, name, subject, value, outcome, .. } = operation;
+        let about = subject.as_deref().unwrap_or_default();
+        let text = match outcome {
+            None => format!("customer {process} asks: {name} {id} of {about}"),
+            Some(outcome) => {
+                let value = value.as_deref().map(|value| format!(": {value}")).unwrap_or_default();
+                format!("customer {process} is answered: {name} {id} {}{value}", outcome_text(*outcome))
+            }
+        };
+        Line {
+            at: sim::elapsed(),
+            host: world::host::name(),
+            kind: story::Kind::Operation,
+            trace: String::new(),
+            text,
+        }
+    });
+}
+
+fn outcome_text(outcome: Ending) -> &'static str {
+    match outcome {
+        Ending::Ok => "ok",
+        Ending::Refused => "refused",
+        Ending::Failed => "failed",
+        Ending::Unknown => "unanswered",
+    }
 }
 
 /// Waits until all customers are gone and the system is at rest, at most until the deadline.
@@ -181,7 +243,7 @@ fn judge(request: &Request, outcome: Outcome<Result<Shown, String>>) -> Result<P
         let evidence = Evidence { operations, faults: &faults, noticed: &noticed, lost: &lost };
         recovery::measure(&evidence, limits)
     });
-    let verdict = if shown.arrived == 0 {
+    let verdict = if shown.plan.arrived.is_empty() {
         Verdict::Invalid
     } else if invariants.iter().any(|invariant| !invariant.held) {
         Verdict::Violated
@@ -214,12 +276,14 @@ fn judge(request: &Request, outcome: Outcome<Result<Shown, String>>) -> Result<P
         tables,
         latencies,
         history: shown.history,
+        plan: shown.plan,
         checkpoints: outcome.checkpoints,
         trace: outcome.trace,
         unsupported: outcome.unsupported,
         polls: outcome.polls,
         choices: outcome.choices,
         replayed: outcome.replayed,
+        story: shown.story,
     })
 }
 

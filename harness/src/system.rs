@@ -23,6 +23,11 @@ pub trait System: Sync {
     /// The mistakes planted in it.
     fn mutants(&self) -> &'static [Mutant];
 
+    /// What the story of a run can be about (`--focus order=ID`), and what stands before its id where lines name it.
+    fn focuses(&self) -> &'static [(&'static str, &'static str)] {
+        &[]
+    }
+
     /// Hosts whose crash the design claims to survive: those that a swarm of faults may draw.
     fn survivable_hosts(&self) -> Vec<String>;
 
@@ -41,9 +46,9 @@ pub trait Production: Send + Sync {
     /// A sentence: the system did not come up.
     fn stage(&mut self, history: &History) -> BoxFuture<Result<(), String>>;
 
-    /// One customer of a journey, numbered from 0 over all journeys, and the host that it acts from. It gives up
-    /// when its patience (if it has any) is over.
-    fn customer(&self, journey: &str, number: u64, patience: Option<Duration>) -> (Host, BoxFuture<()>);
+    /// One customer of a journey, and the host that they act from. What they want and do they draw by `world::rand`,
+    /// which draws by their number: leaving another one out does not change it.
+    fn customer(&self, journey: &str, customer: Customer) -> (Host, BoxFuture<()>);
 
     /// Is there nothing left to do for the system? Asked every second once the load is over and faults are healed.
     fn at_rest(&self) -> bool;
@@ -54,6 +59,17 @@ pub trait Production: Send + Sync {
 
     /// Checks what can only be checked at the end, and gives all results.
     fn conclude(&mut self) -> Conclusion;
+}
+
+/// Who comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Customer {
+    /// Unique over all journeys of the run.
+    pub number: u64,
+    /// How long they try before they give up; `None`: as the system has it.
+    pub patience: Option<Duration>,
+    /// How many operations of the history they make before they leave; `None`: as many as they need.
+    pub operations: Option<u64>,
 }
 
 /// What a run showed about the system.

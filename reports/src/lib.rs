@@ -2,6 +2,7 @@
 //!
 //! - [`terminal`]: what a run prints.
 //! - [`run_folder`]: the files that a run leaves behind.
+//! - [`story`]: what happened to an order, through all services.
 //! - `sections`: what both show, without its look: limits, operations, invariants, faults.
 //! - `units`: numbers as people read them.
 
@@ -17,6 +18,7 @@ mod limits;
 mod markdown;
 pub mod run_folder;
 mod sections;
+pub mod story;
 pub mod terminal;
 mod units;
 

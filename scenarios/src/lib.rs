@@ -15,6 +15,8 @@
 //! scenarios in `README.md`), [`vocabulary`] (what may be said), [`catalogue`] (the scenarios that are shipped),
 //! [`diagnostic`] (what a mistake looks like); then the reader itself in `read`.
 //!
+//! The other way, a [`Scenario`] becomes a file by [`write`]: as `rehearse shrink` leaves it.
+//!
 //! Nothing is guessed: unknown keys, wrong types, missing units, values out of range and names that do not exist are
 //! refused with file, line and column, what was expected, and the nearest valid name. All mistakes of a file are
 //! reported at once, in the order of their places.
@@ -26,18 +28,22 @@ pub mod duration;
 pub mod fault;
 pub mod scenario;
 pub mod settings;
+pub mod strategy;
 pub mod swarm;
 pub mod vocabulary;
 
 mod document;
 mod read;
+mod write;
 
 pub use bandwidth::Bandwidth;
 pub use diagnostic::{Diagnostic, Error, Place};
 pub use duration::Jump;
 pub use fault::{Direction, Fault, FaultKind, HostEffect, LinkEffect, Links, Side, Strike};
 pub use read::parse;
-pub use scenario::{Expect, Journey, Limits, Percentile, Rate, Scenario, Size};
+pub use scenario::{Arrival, Arrivals, Expect, Journey, Limits, Percentile, Play, Rate, Scenario, Size};
 pub use settings::{Settings, Value};
+pub use strategy::Strategy;
 pub use swarm::Swarm;
 pub use vocabulary::{Kind, Setting, SystemVocabulary, Vocabulary};
+pub use write::write;

@@ -8,6 +8,7 @@ use record::result::Verdict;
 
 use crate::fault::Fault;
 use crate::settings::Settings;
+use crate::strategy::Strategy;
 use crate::swarm::Swarm;
 
 /// The size at which a scenario is played.
@@ -44,15 +45,71 @@ pub struct Scenario {
     pub expect: Option<Expect>,
     /// The service levels to hold.
     pub limits: Limits,
+    /// How it is played unless the command line says otherwise.
+    pub play: Play,
 }
 
-/// One kind of person: how many start per second, and how long each of them keeps trying.
+/// One kind of person: when they come, and how long each of them keeps trying.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Journey {
-    /// Arrivals per second over time.
-    pub rate: Rate,
+    /// When they come.
+    pub arrivals: Arrivals,
     /// After how long without success a person gives up; `None`: never.
     pub patience: Option<Duration>,
+}
+
+/// When the people of a journey come.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Arrivals {
+    /// So many per second.
+    Rate(Rate),
+    /// One by one, in order of time.
+    Listed(Vec<Arrival>),
+}
+
+impl Arrivals {
+    /// Expected number of arrivals during the first `duration` of the load.
+    pub fn count(&self, duration: Duration) -> f64 {
+        match self {
+            Self::Rate(rate) => rate.arrivals(duration),
+            Self::Listed(arrivals) => arrivals.iter().filter(|arrival| arrival.at < duration).count() as f64,
+        }
+    }
+}
+
+/// One customer who comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Arrival {
+    /// Since the start of the load.
+    pub at: Duration,
+    /// Which customer it is: what they want and do hangs on the seed and on this number. No two arrivals of a scenario
+    /// have the same. `None`: the next number that none has.
+    pub customer: Option<u64>,
+    /// How many operations they make before they leave, at least 1; `None`: as many as they need.
+    pub operations: Option<u64>,
+}
+
+impl Arrival {
+    /// The most that a customer's number may be: 2⁵³ - 1, the most that JSON carries everywhere.
+    pub const CUSTOMER_MAX: u64 = (1 << 53) - 1;
+    /// The most operations that a scenario may grant a customer.
+    pub const OPERATIONS_MAX: u64 = 1_000_000;
+
+    /// Somebody who comes at this time.
+    pub fn at(at: Duration) -> Self {
+        Self { at, customer: None, operations: None }
+    }
+}
+
+/// How a scenario is played unless the command line says otherwise.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Play {
+    /// Decides every random choice; `None`: drawn.
+    pub seed: Option<u64>,
+    /// Who runs next among tasks that are ready in the same instant; `None`: any, equally likely.
+    pub strategy: Option<Strategy>,
+    /// The planted mistakes that are switched on, ordered by name.
+    pub mutants: Vec<String>,
 }
 
 /// Arrivals per second, constant from each step's offset until the next step.

@@ -57,7 +57,8 @@ impl Settings {
         Self(declared.iter().map(|setting| (setting.key, setting.default.clone())).collect())
     }
 
-    pub(crate) fn set(&mut self, key: &'static str, value: Value) {
+    /// Gives a setting another value, of the type that it is declared with.
+    pub fn set(&mut self, key: &'static str, value: Value) {
         self.0.insert(key, value);
     }
 

@@ -36,6 +36,8 @@ pub struct SystemVocabulary {
     pub hosts: Vec<String>,
     /// The invariants: `invariant = "zero-oversell"`.
     pub invariants: Vec<String>,
+    /// The planted mistakes: `mutants = ["ticketing.seat-freed-after-issue"]`.
+    pub mutants: Vec<String>,
 }
 
 /// A setting of a system. The constructors keep default and kind of one type and the default within its range.

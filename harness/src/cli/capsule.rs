@@ -2,8 +2,10 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::Args;
+use reports::story::Focus;
 use scenarios::Size;
 use world::sim::Progress;
 
@@ -24,6 +26,12 @@ pub(super) struct ReplayArgs {
     /// Folder for the run's files [default: runs/SCENARIO/TIME-SEED]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Tells the story until then, instead of the report: 12.3s since the start
+    #[arg(long, value_name = "TIME", value_parser = super::hunt::budget)]
+    until: Option<Duration>,
+    /// Tells the story of this, through all services, instead of the report: order=ID, buyer=N, …
+    #[arg(long, value_name = "WHAT=ID", value_parser = super::key_value)]
+    focus: Vec<(String, String)>,
 }
 
 /// Leaves the capsule of a run that was not as its scenario expects; where. To record its choices it is played again.
@@ -79,6 +87,14 @@ pub(super) fn replay(systems: &[&dyn System], args: &ReplayArgs) -> Exit {
             return Exit::Usage;
         }
     };
+    let told = match focus(system, args) {
+        Ok(told) => told,
+        Err(message) => {
+            eprintln!("{message}");
+            return Exit::Usage;
+        }
+    };
+    let request = Request { story: told.is_some(), ..request };
     let shown = Progress::default();
     let expected = request.scenario.duration + request.scenario.settle / 2;
     let played = match progress::show(&shown, expected, || rehearsal::play(system, &request, shown.clone())) {
@@ -92,6 +108,11 @@ pub(super) fn replay(systems: &[&dyn System], args: &ReplayArgs) -> Exit {
             return Exit::Internal;
         }
     };
+    if let Some(focus) = told {
+        let printed = run::print(&reports::story::render(&played.story, &focus));
+        eprintln!("{}", comparison(&capsule, &request, &played));
+        return printed;
+    }
     let line = format!("rehearse replay {}", run::quoted(&args.capsule.display().to_string()));
     let folder = args.out.clone().unwrap_or_else(|| run_folder::of(&request));
     let shown = run::show(&request, &played, &line, args.format, &folder);
@@ -105,7 +126,31 @@ pub(super) fn replay(systems: &[&dyn System], args: &ReplayArgs) -> Exit {
     }
 }
 
-fn open<'a>(systems: &[&'a dyn System], path: &Path) -> Result<(&'a dyn System, Request, Capsule), String> {
+/// Which story is to be told, if one is.
+fn focus(system: &dyn System, args: &ReplayArgs) -> Result<Option<Focus>, String> {
+    if args.until.is_none() && args.focus.is_empty() {
+        return Ok(None);
+    }
+    let mut ids = Vec::new();
+    for (what, id) in &args.focus {
+        let known = system.focuses().iter().find(|(name, _)| name == what);
+        let Some((_, prefix)) = known else {
+            let names: Vec<&str> = system.focuses().iter().map(|(name, _)| *name).collect();
+            return Err(format!("--focus {what}={id}: expected one of {}", names.join(", ")));
+        };
+        ids.push(format!("{prefix}{id}"));
+    }
+    Ok(Some(Focus { ids, until: args.until, most: None }))
+}
+
+/// Reads a capsule, and what it asks for.
+///
+/// # Errors
+/// The whole message for the user.
+pub(super) fn open<'a>(
+    systems: &[&'a dyn System],
+    path: &Path,
+) -> Result<(&'a dyn System, Request, Capsule), String> {
     let capsule = Capsule::read(path).map_err(|error| error.to_string())?;
     let size: Size = capsule.size()?;
     let (system, scenario) = find(systems, &capsule.scenario, size, &capsule.mutants)?;

@@ -85,7 +85,7 @@ fn seed_range(text: &str) -> Result<Range<u64>, String> {
     }
 }
 
-fn budget(text: &str) -> Result<Duration, String> {
+pub(super) fn budget(text: &str) -> Result<Duration, String> {
     match scenarios::duration::parse(text) {
         Ok(Duration::ZERO) => Err("no time at all".to_owned()),
         Ok(budget) => Ok(budget),
@@ -320,7 +320,7 @@ fn shown(systems: &[&dyn System], plan: &Hunt, group: &Group, number: usize) -> 
         set: target.set.clone(),
         size: SizeArg::Hunt,
         mutant: group.task.mutants.clone(),
-        strategy: group.task.strategy,
+        strategy: Some(group.task.strategy),
         ..PlayArgs::of(&target.given, group.task.seed)
     };
     match keep(systems, target, &again) {

@@ -8,6 +8,7 @@ mod progress;
 mod run;
 mod run_folder;
 mod serve;
+mod shrink;
 mod verify;
 
 use std::process::ExitCode;
@@ -38,6 +39,8 @@ enum Command {
     Hunt(hunt::HuntArgs),
     /// Play a failure again from its capsule
     Replay(capsule::ReplayArgs),
+    /// Shrink a failure to the smallest scenario that still fails the same way
+    Shrink(shrink::ShrinkArgs),
     /// Serve a simulated server for real, for any client, until Ctrl-C
     Serve(serve::ServeArgs),
     /// The scenarios that come along
@@ -53,7 +56,7 @@ enum Command {
 struct PlayArgs {
     /// Name (ticketing/peak) or path of a scenario
     scenario: String,
-    /// Decides every random choice; drawn and printed when left out
+    /// Decides every random choice; the scenario's, or drawn and printed, when left out
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
     /// Overrides a setting of the scenario (`--set timetable=feed.zip`)
@@ -62,15 +65,16 @@ struct PlayArgs {
     /// Full size, or the small size of the scenario's [hunt] section
     #[arg(long, value_enum, default_value_t = SizeArg::Full)]
     size: SizeArg,
-    /// Switches a planted mistake on (see `rehearse mutants`)
+    /// Switches a planted mistake on (see `rehearse mutants`), instead of those of the scenario
     #[arg(long = "mutant", value_name = "NAME")]
     mutant: Vec<String>,
     /// What carries the simulated world: kernel, turmoil, or, in builds that have it, madsim
     #[arg(long, value_name = "ENGINE", default_value_t = EngineKind::Kernel, value_parser = simulator)]
     engine: EngineKind,
-    /// Who runs next among tasks that are ready in the same instant: random, fifo, or pct:DEPTH:POLLS
-    #[arg(long, value_name = "STRATEGY", default_value_t = StrategyText::default())]
-    strategy: StrategyText,
+    /// Who runs next among tasks that are ready in the same instant: random, fifo, or pct:DEPTH:POLLS [default: the
+    /// scenario's, or random]
+    #[arg(long, value_name = "STRATEGY")]
+    strategy: Option<StrategyText>,
 }
 
 impl PlayArgs {
@@ -83,7 +87,7 @@ impl PlayArgs {
             size: SizeArg::Full,
             mutant: Vec::new(),
             engine: EngineKind::default(),
-            strategy: StrategyText::default(),
+            strategy: None,
         }
     }
 }
@@ -173,6 +177,7 @@ pub fn main(systems: &[&dyn System]) -> ExitCode {
         Command::Hunt(args) => hunt::hunt(systems, args),
         Command::HuntWorker => hunt::work(systems),
         Command::Replay(args) => capsule::replay(systems, args),
+        Command::Shrink(args) => shrink::shrink(systems, args),
         Command::Serve(args) => serve::serve(args),
         Command::List(args) => catalogue::list(systems, args.format),
         Command::Mutants(args) => catalogue::mutants(systems, args.format),

@@ -13,7 +13,6 @@ use world::engines::EngineKind;
 use world::sim::Progress;
 
 use super::{Exit, Format, PlayArgs, RunArgs, SizeArg, capsule, progress, run_folder};
-use crate::capsule::StrategyText;
 use crate::rehearsal::{self, Error, Played, Request};
 use crate::system::System;
 use crate::target::Target;
@@ -29,8 +28,9 @@ pub(super) fn run(systems: &[&dyn System], args: &RunArgs) -> Exit {
             return Exit::Usage;
         }
     };
-    let seed = args.play.seed.unwrap_or_else(draw_seed);
-    if args.play.seed.is_none() {
+    let given = args.play.seed.or(scenario.play.seed);
+    let seed = given.unwrap_or_else(draw_seed);
+    if given.is_none() {
         eprintln!("seed {seed}");
     }
     let replay = replay_line(&args.play, seed);
@@ -95,14 +95,16 @@ pub(super) fn find<'a>(
     Ok((system, scenario))
 }
 
-/// What these flags ask for.
+/// What these flags ask for; what they leave out is as the scenario says.
 pub(super) fn request(scenario: Scenario, play: &PlayArgs, seed: u64) -> Request {
-    Request {
-        engine: play.engine,
-        mutants: play.mutant.iter().cloned().collect(),
-        strategy: play.strategy.0,
-        ..Request::new(scenario, seed)
+    let mut request = Request { engine: play.engine, ..Request::new(scenario, seed) };
+    if !play.mutant.is_empty() {
+        request.mutants = play.mutant.iter().cloned().collect();
     }
+    if let Some(strategy) = play.strategy {
+        request.strategy = strategy.0;
+    }
+    request
 }
 
 fn unknown_mutant(system: &dyn System, name: &str) -> String {
@@ -137,8 +139,8 @@ pub(super) fn shared_flags(play: &PlayArgs) -> Vec<String> {
     if play.engine != EngineKind::default() {
         words.extend(["--engine".to_owned(), play.engine.to_string()]);
     }
-    if play.strategy != StrategyText::default() {
-        words.extend(["--strategy".to_owned(), play.strategy.to_string()]);
+    if let Some(strategy) = play.strategy {
+        words.extend(["--strategy".to_owned(), strategy.to_string()]);
     }
     for (key, value) in &play.set {
         words.extend(["--set".to_owned(), format!("{key}={value}")]);

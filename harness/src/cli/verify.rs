@@ -16,12 +16,16 @@ use crate::system::System;
 const SHOWN_LINES: usize = 5;
 
 pub(super) fn verify(systems: &[&dyn System], play: &PlayArgs) -> Exit {
-    if let Err(message) = load(systems, play) {
-        eprintln!("{message}");
-        return Exit::Usage;
-    }
-    let seed = play.seed.unwrap_or_else(draw_seed);
-    if play.seed.is_none() {
+    let scenario = match load(systems, play) {
+        Ok((_, scenario, _)) => scenario,
+        Err(message) => {
+            eprintln!("{message}");
+            return Exit::Usage;
+        }
+    };
+    let given = play.seed.or(scenario.play.seed);
+    let seed = given.unwrap_or_else(draw_seed);
+    if given.is_none() {
         eprintln!("seed {seed}");
     }
     match compare(play, seed) {

@@ -6,10 +6,21 @@ use crate::capsule::StrategyText;
 use crate::rehearsal::Failure;
 use crate::target::Target;
 
-/// What a worker is told first: the scenarios, which it then knows by their place.
+/// A line to a worker.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Order {
+    /// From now on these scenarios.
+    Session(Session),
+    /// Play this, and answer.
+    Task(Task),
+}
+
+/// What a worker is told first, and whenever that changes: the scenarios, which it then knows by their place.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Session {
     pub(crate) scenarios: Vec<Target>,
+    /// At full size, not at hunting size?
+    pub(crate) is_full_size: bool,
 }
 
 /// One seed to play.

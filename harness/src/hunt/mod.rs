@@ -23,12 +23,11 @@ use world::sim::Strategy;
 
 pub use self::findings::{Findings, Group};
 pub use self::message::Task;
+pub(crate) use self::message::{Answer, Session};
 pub use self::player::Allowance;
-pub(crate) use self::player::{SUBCOMMAND, now};
+pub(crate) use self::player::{Lost, Player, SUBCOMMAND, now};
 pub(crate) use self::worker::work;
 
-use self::message::{Answer, Session};
-use self::player::{Lost, Player};
 use crate::capsule::StrategyText;
 use crate::rehearsal::Failure;
 use crate::target::Target;
@@ -138,7 +137,7 @@ struct State {
 pub fn hunt(hunt: &Hunt, stop: &AtomicBool, show: &(dyn Fn(&Hunted) + Sync)) -> Result<Hunted, String> {
     let mut shared = Shared {
         hunt,
-        session: Session { scenarios: hunt.targets.clone() },
+        session: Session { scenarios: hunt.targets.clone(), is_full_size: false },
         stop,
         state: Mutex::new(State { next: (hunt.seeds.start, 0), ..State::default() }),
         started: now(),

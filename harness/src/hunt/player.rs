@@ -7,7 +7,7 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use super::message::{Answer, Session, Task};
+use super::message::{Answer, Order, Session, Task};
 
 /// The hidden subcommand that makes a process a worker.
 pub(crate) const SUBCOMMAND: &str = "hunt-worker";
@@ -67,8 +67,13 @@ impl Player {
             lines.take_while(|line| send.send(line.clone()).is_ok()).for_each(drop);
         });
         let mut player = Self { child, orders, answers };
-        player.say(&serde_json::to_string(session)?)?;
+        player.tell(session)?;
         Ok(player)
+    }
+
+    /// Tells it which scenarios to play from now on.
+    pub(crate) fn tell(&mut self, session: &Session) -> io::Result<()> {
+        self.say(&serde_json::to_string(&Order::Session(session.clone()))?)
     }
 
     fn say(&mut self, line: &str) -> io::Result<()> {
@@ -84,7 +89,7 @@ impl Player {
         is_stopped: impl Fn() -> bool,
     ) -> Result<Answer, Lost> {
         let broken = |error: &dyn std::fmt::Display| Lost::Broken(format!("a worker of the hunt: {error}"));
-        let order = serde_json::to_string(task).map_err(|error| broken(&error))?;
+        let order = serde_json::to_string(&Order::Task(task.clone())).map_err(|error| broken(&error))?;
         self.say(&order).map_err(|error| broken(&error))?;
         let started = now();
         loop {

@@ -6,7 +6,7 @@ use record::result::Verdict;
 use scenarios::{Scenario, Size};
 use world::sim::Progress;
 
-use super::message::{Answer, Session, Task};
+use super::message::{Answer, Order, Task};
 use crate::rehearsal::{self, Failure, Request};
 use crate::system::System;
 use crate::target::Target;
@@ -16,13 +16,17 @@ use crate::target::Target;
 /// # Errors
 /// When what comes is not what [`super`] sends, or stdout is closed.
 pub(crate) fn work(systems: &[&dyn System]) -> io::Result<()> {
-    let mut lines = io::stdin().lock().lines();
-    let Some(first) = lines.next() else { return Ok(()) };
-    let session: Session = serde_json::from_str(&first?)?;
-    let read = |target: &Target| target.read(systems, Size::Hunt).map_err(io::Error::other);
-    let scenarios = session.scenarios.iter().map(read).collect::<io::Result<Vec<_>>>()?;
-    for line in lines {
-        let task: Task = serde_json::from_str(&line?)?;
+    let mut scenarios = Vec::new();
+    for line in io::stdin().lock().lines() {
+        let task = match serde_json::from_str(&line?)? {
+            Order::Session(session) => {
+                let size = if session.is_full_size { Size::Full } else { Size::Hunt };
+                let read = |target: &Target| target.read(systems, size).map_err(io::Error::other);
+                scenarios = session.scenarios.iter().map(read).collect::<io::Result<Vec<_>>>()?;
+                continue;
+            }
+            Order::Task(task) => task,
+        };
         let (system, scenario) =
             scenarios.get(task.scenario).ok_or_else(|| io::Error::other("no such scenario"))?;
         let answer = serde_json::to_string(&play(*system, scenario, &task))?;
@@ -35,7 +39,9 @@ pub(crate) fn work(systems: &[&dyn System]) -> io::Result<()> {
 
 fn play(system: &dyn System, scenario: &Scenario, task: &Task) -> Answer {
     let mut request = Request::new(scenario.clone(), task.seed);
-    request.mutants = task.mutants.iter().cloned().collect();
+    if !task.mutants.is_empty() {
+        request.mutants = task.mutants.iter().cloned().collect();
+    }
     request.strategy = task.strategy.0;
     match rehearsal::play(system, &request, Progress::default()) {
         Ok(played) => {

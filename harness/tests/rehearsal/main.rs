@@ -1,4 +1,5 @@
-//! The parts of a rehearsal: its command line, its faults, its marks, its hunts, its servers for others.
+//! The parts of a rehearsal: its command line, its faults, its marks, its hunts, how failures
+//! are shrunk and told, its servers for others.
 //!
 //! The promises of the scenarios are a program of their own: they demand that every mark of the program is reached by
 //! some scenario, and the tests here have marks that none reaches.
@@ -9,3 +10,4 @@ mod hunt;
 mod marks;
 mod recovery;
 mod serve;
+mod shrink;

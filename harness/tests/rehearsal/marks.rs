@@ -1,9 +1,7 @@
 //! Marks in the code under rehearsal become coverage and an invariant of the result; a run that cannot go on says why.
 
-use std::time::Duration;
-
 use harness::rehearsal::{self, ALWAYS, Played, Request};
-use harness::system::{BoxFuture, Conclusion, Production, System};
+use harness::system::{BoxFuture, Conclusion, Customer, Production, System};
 use record::history::{History, Outcome};
 use record::mutant::Mutant;
 use record::result::Verdict;
@@ -60,7 +58,8 @@ impl Production for Staged {
         })
     }
 
-    fn customer(&self, _: &str, number: u64, _: Option<Duration>) -> (Host, BoxFuture<()>) {
+    fn customer(&self, _: &str, customer: Customer) -> (Host, BoxFuture<()>) {
+        let number = customer.number;
         let history = self.history.clone().expect("staged");
         let count = async move {
             let operation = history.invoke(number, "count", None, None, sim::elapsed());

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use harness::rehearsal::{self, Played, Request};
-use harness::system::{BoxFuture, Conclusion, LostWrite, Production, System};
+use harness::system::{BoxFuture, Conclusion, Customer, LostWrite, Production, System};
 use record::history::{History, Outcome};
 use record::mutant::Mutant;
 use record::result::{Recovery, Verdict};
@@ -59,7 +59,8 @@ impl Production for Open {
         Box::pin(async { Ok(()) })
     }
 
-    fn customer(&self, _: &str, number: u64, _: Option<Duration>) -> (Host, BoxFuture<()>) {
+    fn customer(&self, _: &str, customer: Customer) -> (Host, BoxFuture<()>) {
+        let number = customer.number;
         let history = self.history.clone();
         let buy = async move {
             let operation = history.invoke(number, "buy", None, None, sim::elapsed());

@@ -1,28 +1,39 @@
-//! The load: `journey.buy = { rate = [ ["0s", 50], ["10s", 2000] ], patience = "20s" }`.
+//! The load: `journey.buy = { rate = [ ["0s", 50], ["10s", 2000] ], patience = "20s" }`, or customers one by one:
+//! `journey.buy = { arrive = [ "1.2s", { at = "1.9s", customer = 17, operations = 3 } ] }`.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use toml::Spanned;
 use toml::de::DeValue;
 
 use crate::diagnostic::{Problem, one_of, unknown_name};
 use crate::document::{
-    At, Entry, Findings, Section, Span, array, describe, duration_value, entries, number, table,
+    At, Entry, Findings, Section, Span, array, describe, duration_value, entries, integer, number, table,
 };
-use crate::scenario::Rate;
+use crate::scenario::{Arrival, Rate};
 use crate::vocabulary::SystemVocabulary;
 
 const RATE: &str = "arrivals per second: a number, or steps such as [ [\"0s\", 50], [\"10s\", 2000] ]";
+
+const ARRIVE: &str = "times, or customers such as { at = \"1.9s\", customer = 17, operations = 3 }";
 
 /// A journey as one part of the file gives it.
 #[derive(Debug, Clone)]
 pub(super) struct JourneyDraft {
     /// Where it is named.
     pub(super) named: Span,
-    /// Whether `rate` stands there, even when it could not be read.
-    pub(super) has_rate: bool,
-    pub(super) rate: Option<RateDraft>,
+    /// Whether `rate` or `arrive` stands there, even when it could not be read.
+    pub(super) has_arrivals: bool,
+    pub(super) arrivals: Option<ArrivalsDraft>,
     pub(super) patience: Option<Duration>,
+}
+
+/// When the customers of a journey come, with the places of the times.
+#[derive(Debug, Clone)]
+pub(super) enum ArrivalsDraft {
+    Rate(RateDraft),
+    Listed(Vec<At<Arrival>>),
 }
 
 /// The steps of a rate with the places of their offsets.
@@ -59,14 +70,25 @@ pub(super) fn journeys(
             findings.at(&journey.key_span, unknown_name(&what, journey.key, &valid));
             continue;
         }
-        let known = ["rate", "patience"];
+        let known = ["rate", "arrive", "patience"];
         let Some(section) = Section::open_entry(findings, &journey, "a journey", &known) else { continue };
-        let rate = section.get("rate");
+        let (rate, arrive) = (section.get("rate"), section.get("arrive"));
+        // A misspelt rate has been reported as such: it is not missing as well.
+        let is_given = |key| section.get(key).is_some() || section.means(key);
         let draft = JourneyDraft {
             named: journey.key_span.clone(),
-            // A misspelt rate has been reported as such: it is not missing as well.
-            has_rate: rate.is_some() || section.means("rate"),
-            rate: rate.and_then(|entry| self::rate(findings, &entry)),
+            has_arrivals: is_given("rate") || is_given("arrive"),
+            arrivals: match (rate, arrive) {
+                (Some(_), Some(arrive)) => {
+                    let problem = Problem::new("\"arrive\" beside \"rate\"");
+                    let expected = "either rate, or arrive for customers one by one";
+                    findings.at(&arrive.key_span, problem.expected(expected));
+                    None
+                }
+                (Some(rate), None) => self::rate(findings, &rate).map(ArrivalsDraft::Rate),
+                (None, Some(arrive)) => self::arrive(findings, &arrive).map(ArrivalsDraft::Listed),
+                (None, None) => None,
+            },
             patience: section.duration(findings, "patience", true).map(|patience| patience.value),
         };
         drafts.insert(journey.key.to_owned(), draft);
@@ -87,6 +109,38 @@ fn rate(findings: &mut Findings<'_>, entry: &Entry<'_, '_>) -> Option<RateDraft>
             None
         }
     }
+}
+
+/// Customers one by one.
+fn arrive(findings: &mut Findings<'_>, entry: &Entry<'_, '_>) -> Option<Vec<At<Arrival>>> {
+    let items = findings.keep(&entry.span, array(entry.value).map_err(|problem| problem.expected(ARRIVE)))?;
+    let arrivals: Vec<_> = items.iter().filter_map(|item| arrival(findings, item)).collect();
+    (arrivals.len() == items.len()).then_some(arrivals)
+}
+
+fn arrival(findings: &mut Findings<'_>, item: &Spanned<DeValue<'_>>) -> Option<At<Arrival>> {
+    let span = item.span();
+    let table = match item.as_ref() {
+        DeValue::Table(table) => table,
+        time => {
+            let at = duration_value(time, false);
+            let at = findings.keep(&span, at.map_err(|problem| problem.expected(ARRIVE)))?;
+            return Some(At { value: Arrival::at(at), span });
+        }
+    };
+    let known = ["at", "customer", "operations"];
+    let section = Section::open(findings, table, span.clone(), "a customer", &known);
+    section.require(findings, "at", "\"1.9s\", since the start of the load");
+    let at = section.duration(findings, "at", false);
+    let mut count = |key, min: i64, max: u64| {
+        let Some(entry) = section.get(key) else { return Some(None) };
+        let max = i64::try_from(max).unwrap_or(i64::MAX);
+        let number = findings.keep(&entry.span, integer(entry.value, min, max))?;
+        Some(u64::try_from(number).ok())
+    };
+    let customer = count("customer", 0, Arrival::CUSTOMER_MAX);
+    let operations = count("operations", 1, Arrival::OPERATIONS_MAX);
+    Some(At { value: Arrival { at: at?.value, customer: customer?, operations: operations? }, span })
 }
 
 fn per_second(value: &DeValue<'_>) -> Result<f64, Problem> {

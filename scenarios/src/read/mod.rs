@@ -7,6 +7,7 @@ mod ends;
 mod faults;
 mod load;
 mod overlay;
+mod play;
 mod settings;
 mod strikes;
 mod swarm;
@@ -24,9 +25,9 @@ use overlay::{Draft, Header};
 /// Longer scenario files are refused, in bytes.
 const TEXT_MAX: usize = 1 << 20;
 
-const KEYS: [&str; 12] = [
+const KEYS: [&str; 13] = [
     "name", "system", "about", "duration", "settle", "load", "settings", "fault", "swarm", "hunt", "expect",
-    "limits",
+    "limits", "play",
 ];
 
 /// Reads and checks a scenario.
@@ -87,6 +88,7 @@ fn read(
         about,
         swarm: swarm::swarm(findings, &top),
         expect: ends::expect(findings, &top, system),
+        play: play::play(findings, &top, system),
     };
     let overrides = settings::from_command_line(findings, system, overrides);
     // What only the whole can show is not looked at while parts are wrong: it would be an echo of their mistakes.

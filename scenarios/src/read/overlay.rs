@@ -1,6 +1,6 @@
 //! The parts of a scenario that `[hunt]` can override, and how the parts become a whole.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::diagnostic::Problem;
@@ -9,9 +9,9 @@ use crate::duration;
 use crate::fault::Fault;
 use crate::read::ends;
 use crate::read::faults::{self, FaultDraft};
-use crate::read::load::{self, JourneyDraft, RateDraft};
+use crate::read::load::{self, ArrivalsDraft, JourneyDraft, RateDraft};
 use crate::read::settings::{self, SettingsDraft};
-use crate::scenario::{Expect, Journey, Limits, Rate, Scenario};
+use crate::scenario::{Arrival, Arrivals, Expect, Journey, Limits, Play, Rate, Scenario};
 use crate::settings::Settings;
 use crate::swarm::Swarm;
 use crate::vocabulary::SystemVocabulary;
@@ -23,6 +23,7 @@ pub(super) struct Header<'v> {
     pub(super) about: String,
     pub(super) swarm: Option<Swarm>,
     pub(super) expect: Option<Expect>,
+    pub(super) play: Play,
 }
 
 /// What the file, or its `[hunt]`, says about the parts that differ by size.
@@ -99,14 +100,15 @@ pub(super) fn finish(
         _ => format!("\"{}\"", duration::format(duration)),
     };
 
-    let mut load = BTreeMap::new();
+    let (mut load, mut customers) = (BTreeMap::new(), BTreeSet::new());
     let no_hunt = BTreeMap::new();
     let hunt_journeys = hunt.map_or(&no_hunt, |hunt| &hunt.journeys);
     let names =
         base.journeys.keys().chain(hunt_journeys.keys().filter(|name| !base.journeys.contains_key(*name)));
     for name in names {
         let drafts = [hunt_journeys.get(name), base.journeys.get(name)];
-        load.extend(journey(findings, drafts, duration, &whose).map(|journey| (name.clone(), journey)));
+        let journey = journey(findings, drafts, duration, &whose, &mut customers);
+        load.extend(journey.map(|journey| (name.clone(), journey)));
     }
 
     let mut settings = Settings::defaults(&header.system.settings);
@@ -132,6 +134,7 @@ pub(super) fn finish(
         swarm: header.swarm.clone(),
         expect: header.expect.clone(),
         limits: limits(&base.limits, hunt.map(|hunt| &hunt.limits)),
+        play: header.play.clone(),
     })
 }
 
@@ -145,23 +148,55 @@ fn limits(base: &Limits, hunt: Option<&Limits>) -> Limits {
     limits
 }
 
-/// A journey from its drafts, the winning one first.
+/// A journey from its drafts, the winning one first. `customers` are the numbers that are taken.
 fn journey(
     findings: &mut Findings<'_>,
     drafts: [Option<&JourneyDraft>; 2],
     duration: Duration,
     whose: &str,
+    customers: &mut BTreeSet<u64>,
 ) -> Option<Journey> {
     let given = || drafts.into_iter().flatten();
-    if !given().any(|draft| draft.has_rate) {
+    if !given().any(|draft| draft.has_arrivals) {
         let named: Span = given().next()?.named.clone();
-        findings.at(&named, Problem::new("the journey has no rate").expected("rate = arrivals per second"));
+        let problem = Problem::new("the journey has no rate");
+        findings.at(&named, problem.expected("rate = arrivals per second, or arrive = [\"1.2s\", …]"));
     }
-    let rate = given().find(|draft| draft.has_rate)?.rate.as_ref()?;
-    Some(Journey {
-        rate: rate_within_load(findings, rate, duration, whose)?,
-        patience: given().find_map(|draft| draft.patience),
-    })
+    let arrivals = match given().find(|draft| draft.has_arrivals)?.arrivals.as_ref()? {
+        ArrivalsDraft::Rate(rate) => Arrivals::Rate(rate_within_load(findings, rate, duration, whose)?),
+        ArrivalsDraft::Listed(listed) => {
+            Arrivals::Listed(listed_within_load(findings, listed, duration, whose, customers)?)
+        }
+    };
+    Some(Journey { arrivals, patience: given().find_map(|draft| draft.patience) })
+}
+
+/// Customers come before the end of the load, and each once.
+fn listed_within_load(
+    findings: &mut Findings<'_>,
+    listed: &[At<Arrival>],
+    duration: Duration,
+    whose: &str,
+    customers: &mut BTreeSet<u64>,
+) -> Option<Vec<Arrival>> {
+    if let Some(late) = listed.iter().find(|arrival| arrival.value.at >= duration) {
+        let problem = Problem::new("this customer comes after the end of the load");
+        let expected = format!("a time before the end of the load, which lasts {whose}");
+        findings.at(&late.span, problem.expected(expected));
+        return None;
+    }
+    for arrival in listed {
+        if let Some(customer) = arrival.value.customer
+            && !customers.insert(customer)
+        {
+            let problem = Problem::new(format!("customer {customer} comes twice"));
+            findings.at(&arrival.span, problem.expected("each number once among all journeys"));
+            return None;
+        }
+    }
+    let mut arrivals: Vec<Arrival> = listed.iter().map(|arrival| arrival.value).collect();
+    arrivals.sort_by_key(|arrival| arrival.at);
+    Some(arrivals)
 }
 
 /// A step after the end of the load would never happen: it is a mistake.

@@ -266,6 +266,52 @@ fn values_of_a_wrong_type_or_out_of_range_are_refused() {
 
 /// The keys of a fault depend on its kind, and each has its own units.
 #[test]
+fn customers_one_by_one_are_checked_each() {
+    let query = "journey.query = { rate = 3000 }";
+    for (arrive, hints) in [
+        ("arrive = []", vec![]),
+        ("arrive = 5", vec!["the number 5 is no list", "customer = 17"]),
+        ("arrive = [ 5 ]", vec!["a duration without a unit", "did you mean \"5s\"?"]),
+        ("arrive = [ \"95s\" ]", vec!["comes after the end of the load", "which lasts \"90s\""]),
+        ("arrive = [ { customer = 1 } ]", vec!["the key \"at\" is missing in a customer"]),
+        ("arrive = [ { at = \"1s\", custmer = 1 } ]", vec!["did you mean \"customer\"?"]),
+        ("arrive = [ { at = \"1s\", operations = 0 } ]", vec!["a whole number from 1 to 1000000"]),
+        ("arrive = [ { at = \"1s\", customer = -1 } ]", vec!["out of range", "from 0 to"]),
+        (
+            "arrive = [ { at = \"1s\", customer = 1 }, { at = \"2s\", customer = 1 } ]",
+            vec!["customer 1 comes twice", "among all journeys"],
+        ),
+        ("arrive = [ \"1s\" ], rate = 5", vec!["\"arrive\" beside \"rate\"", "one by one"]),
+        ("patience = \"5s\"", vec!["the journey has no rate; expected rate = ", "or arrive = "]),
+    ] {
+        let journey = format!("journey.query = {{ {arrive} }}");
+        if hints.is_empty() {
+            assert!(parse(&FULL.replacen(query, &journey, 1)).is_ok(), "{arrive}");
+            continue;
+        }
+        let message = refusal(query, &journey);
+        for hint in hints {
+            assert!(message.contains(hint), "{arrive}: {hint} is not in\n{message}");
+        }
+    }
+}
+
+#[test]
+fn how_it_is_played_is_checked() {
+    for (from, to, hints) in [
+        ("seed = 17", "seed = -1", ["the number -1 is out of range", "a whole number from 0"]),
+        ("\"fifo\"", "\"fair\"", ["\"fair\" is no strategy", "random, fifo or pct:DEPTH:POLLS"]),
+        ("\"fifo\"", "1", ["the number 1 is no text", "a text in quotes"]),
+        ("[\"ticketing.seat", "[\"ticketing.seet", ["unknown mutant of system ticketing", "did you mean"]),
+    ] {
+        let message = refusal(from, to);
+        for hint in hints {
+            assert!(message.contains(hint), "{to}: {hint} is not in\n{message}");
+        }
+    }
+}
+
+#[test]
 fn faults_have_the_keys_of_their_kind_and_strengths_with_units() {
     for (from, to, what) in [
         (

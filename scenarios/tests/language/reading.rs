@@ -5,12 +5,19 @@ use std::time::Duration;
 use crate::support::{self, FULL, vocabulary};
 use record::result::Verdict;
 use scenarios::{
-    Direction, Expect, Fault, FaultKind, HostEffect, Jump, LinkEffect, Links, Percentile, Side, Size, Strike,
-    Value, parse,
+    Arrival, Arrivals, Direction, Expect, Fault, FaultKind, HostEffect, Jump, LinkEffect, Links, Percentile,
+    Play, Rate, Scenario, Side, Size, Strategy, Strike, Value, parse,
 };
 
 fn seconds(s: u64) -> Duration {
     Duration::from_secs(s)
+}
+
+fn rate<'a>(scenario: &'a Scenario, journey: &str) -> &'a Rate {
+    match &scenario.load[journey].arrivals {
+        Arrivals::Rate(rate) => rate,
+        Arrivals::Listed(listed) => panic!("a rate, not {listed:?}"),
+    }
 }
 
 #[test]
@@ -19,9 +26,10 @@ fn a_full_scenario() {
     assert_eq!((scenario.name.as_str(), scenario.system.as_str()), ("ticketing/full", "ticketing"));
     assert_eq!((scenario.duration, scenario.settle), (seconds(90), seconds(60)));
     let buy = &scenario.load["buy"];
-    assert_eq!(buy.rate.steps(), [(seconds(0), 50.0), (seconds(10), 2000.0), (seconds(30), 400.5)]);
+    let steps = [(seconds(0), 50.0), (seconds(10), 2000.0), (seconds(30), 400.5)];
+    assert_eq!(rate(&scenario, "buy").steps(), steps);
     assert_eq!(buy.patience, Some(seconds(20)));
-    assert_eq!(scenario.load["query"].rate.steps(), [(seconds(0), 3000.0)]);
+    assert_eq!(rate(&scenario, "query").steps(), [(seconds(0), 3000.0)]);
     assert_eq!(scenario.load["query"].patience, None);
 
     let settings = &scenario.settings;
@@ -46,6 +54,47 @@ fn a_full_scenario() {
     let limits = &scenario.limits.latency["order.submit"];
     assert_eq!(limits.len(), 5);
     assert_eq!(limits[&Percentile::P50], Duration::from_micros(500));
+}
+
+#[test]
+fn customers_can_come_one_by_one() {
+    let text = FULL.replace(
+        "journey.query = { rate = 3000 }",
+        "journey.query = { arrive = [ { at = \"1.9s\", customer = 17, operations = 3 }, \"1200ms\" ] }",
+    );
+    let scenario = support::parse(&text).unwrap();
+    let named =
+        Arrival { customer: Some(17), operations: Some(3), ..Arrival::at(Duration::from_millis(1900)) };
+    let first = Arrival::at(Duration::from_millis(1200));
+    assert_eq!(scenario.load["query"].arrivals, Arrivals::Listed(vec![first, named]));
+    assert_eq!(scenario.load["query"].arrivals.count(Duration::from_millis(1900)), 1.0);
+}
+
+#[test]
+fn how_it_is_played_can_stand_in_the_file() {
+    let scenario = support::parse(FULL).unwrap();
+    let mutants = vec!["ticketing.seat-freed-after-issue".to_owned()];
+    assert_eq!(scenario.play, Play { seed: Some(17), strategy: Some(Strategy::Fifo), mutants });
+}
+
+/// What is written reads as the same scenario, whatever it has.
+#[test]
+fn a_scenario_is_written_as_a_file_that_reads_the_same() {
+    let system = &vocabulary().systems[0];
+    let listed = FULL.replace(
+        "journey.query = { rate = 3000 }",
+        "journey.query = { arrive = [ { at = \"1.000000001s\", customer = 17 }, \"1200ms\" ], patience = \"5s\" }",
+    );
+    for text in [FULL, &listed] {
+        for size in [Size::Full, Size::Hunt] {
+            let scenario = parse("full.toml", text, &vocabulary(), size, &[]).unwrap();
+            let written = scenarios::write(&scenario, system);
+            let again = support::parse(&written).unwrap_or_else(|error| panic!("{error}\n{written}"));
+            assert_eq!(again, scenario, "{written}");
+        }
+    }
+    let scenario = support::parse(&listed).unwrap();
+    insta::assert_snapshot!(scenarios::write(&scenario, system));
 }
 
 /// Every kind of fault, by its start.
@@ -103,10 +152,11 @@ fn all_faults() {
 #[test]
 fn the_examples_of_the_readme_are_right() {
     let readme = include_str!("../../README.md");
-    let head = &FULL[..FULL.find("[[fault]]").unwrap()];
     let mut shown = std::collections::BTreeSet::new();
     for block in readme.split("```toml\n").skip(1) {
         let block = block.split("```").next().unwrap();
+        let until = if block.contains("[load]") { "[load]" } else { "[[fault]]" };
+        let head = &FULL[..FULL.find(until).unwrap()];
         let scenario = support::parse(&format!("{head}{block}")).unwrap_or_else(|error| panic!("{error}"));
         shown.extend(scenario.faults.iter().map(Fault::kind));
     }
@@ -120,9 +170,9 @@ fn the_examples_of_the_readme_are_right() {
 fn hunting_size_lays_hunt_over_the_rest() {
     let scenario = parse("full.toml", FULL, &vocabulary(), Size::Hunt, &[]).unwrap();
     assert_eq!((scenario.duration, scenario.settle), (seconds(20), seconds(30)));
-    assert_eq!(scenario.load["buy"].rate.steps(), [(seconds(0), 40.0)]);
+    assert_eq!(rate(&scenario, "buy").steps(), [(seconds(0), 40.0)]);
     assert_eq!(scenario.load["buy"].patience, Some(seconds(20)), "what [hunt] leaves out stays");
-    assert_eq!(scenario.load["query"].rate.peak(), 0.0);
+    assert_eq!(rate(&scenario, "query").peak(), 0.0);
     assert_eq!(scenario.settings.integer("seats.first"), 3);
     assert_eq!(scenario.settings.number("bank.forged"), 0.1);
     assert_eq!(scenario.settings.duration("bank.latency"), Duration::from_millis(10));

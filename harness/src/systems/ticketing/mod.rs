@@ -10,6 +10,7 @@
 //! | the planted mistakes, of the services and of Redis | `mutants` |
 //! | the settings | `settings` |
 //! | who got tickets | `summary` |
+//! | changes of the store, as lines of the run's story | `telling` |
 
 mod facts;
 mod invariants;
@@ -19,6 +20,7 @@ mod mutants;
 mod redis;
 mod settings;
 mod summary;
+mod telling;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -30,7 +32,7 @@ use record::history::History;
 use record::mutant::Mutant;
 use scenarios::{Scenario, Settings, SystemVocabulary};
 use ticketing::api::Replayed;
-use ticketing::buyers::{self, Buyers};
+use ticketing::buyers::{self, Buyers, Visit};
 use ticketing::config::{Service, Topology};
 use ticketing::timetable::{Timetable, TrainRun};
 use ticketing::{Config, services};
@@ -42,7 +44,7 @@ use self::invariants::money::Movement;
 use self::monitor::Monitor;
 use self::settings::BUYER_HOSTS;
 use crate::rehearsal::{ALWAYS, NO_PANIC};
-use crate::system::{BoxFuture, Conclusion, Production, System};
+use crate::system::{BoxFuture, Conclusion, Customer, Production, System};
 
 /// Tries to open the sale before the system counts as not having come up, a second apart.
 const OPENING_TRIES: u32 = 10;
@@ -73,7 +75,7 @@ impl Ticketing {
                 trains
             }
         };
-        settings::sale(settings, trains)
+        settings::sale(settings, &trains)
     }
 
     fn choose(&self, asked: &settings::Trains) -> Result<Vec<TrainRun>, String> {
@@ -98,11 +100,16 @@ impl System for Ticketing {
             settings: settings::declared(),
             hosts,
             invariants: owned(&[invariants::NAMES, &[ALWAYS, NO_PANIC]].concat()),
+            mutants: ticketing::MUTANTS.iter().map(|mutant| mutant.name.to_owned()).collect(),
         }
     }
 
     fn mutants(&self) -> &'static [Mutant] {
         &mutants::ALL
+    }
+
+    fn focuses(&self) -> &'static [(&'static str, &'static str)] {
+        &[("order", ""), ("payment", ""), ("ticket", ""), ("train", ""), ("buyer", "buyer-")]
     }
 
     /// The services are stateless. What becomes of Redis is a matter of settings, which a swarm does not know.
@@ -164,13 +171,15 @@ impl Production for Sale {
         })
     }
 
-    fn customer(&self, journey: &str, number: u64, patience: Option<Duration>) -> (Host, BoxFuture<()>) {
+    fn customer(&self, journey: &str, customer: Customer) -> (Host, BoxFuture<()>) {
         let staged = self.staged();
+        let Customer { number, patience, operations } = customer;
         let host = staged.buyer_hosts[number as usize % staged.buyer_hosts.len()];
         let buyers = staged.buyers.clone();
+        let visit = Visit { buyer: number, patience, operations };
         let customer: BoxFuture<()> = match journey {
-            "query" => Box::pin(buyers.journey_query(number, patience)),
-            _ => Box::pin(buyers.journey_buy(number, patience)),
+            "query" => Box::pin(buyers.journey_query(visit)),
+            _ => Box::pin(buyers.journey_buy(visit)),
         };
         (host, customer)
     }

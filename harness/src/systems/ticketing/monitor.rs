@@ -28,7 +28,7 @@ use super::invariants::no_double_seat::NoDoubleSeat;
 use super::invariants::one_outcome::OneOutcome;
 use super::invariants::zero_oversell::ZeroOversell;
 use super::losses::Losses;
-use super::redis;
+use super::{redis, telling};
 use crate::system::LostWrite;
 
 /// All invariants and the facts that they look at; clones are the same monitor.
@@ -115,6 +115,7 @@ impl State {
             })
             .collect();
         for change in &changes {
+            telling::tell(facts, change);
             zero_oversell.on_change(facts, change, at);
             no_double_seat.on_change(facts, change, at);
             conservation.on_change(facts, change, at);

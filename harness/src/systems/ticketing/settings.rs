@@ -283,12 +283,13 @@ impl Trains {
 ///
 /// # Errors
 /// A sentence for the user: there are no seats.
-pub(super) fn sale(settings: &Settings, trains: Vec<TrainRun>) -> Result<Sale, String> {
+pub(super) fn sale(settings: &Settings, trains: &[TrainRun]) -> Result<Sale, String> {
     let classes = classes(settings);
     if classes.is_empty() {
         return Err("seats.first and seats.second are both 0: there is nothing to sell".to_owned());
     }
-    Ok(Sale::new(trains.into_iter().map(|train| RunOnSale { train, classes: classes.clone() }).collect()))
+    let on_sale = |train: &TrainRun| RunOnSale { train: train.clone(), classes: classes.clone() };
+    Ok(Sale::new(trains.iter().map(on_sale).collect()))
 }
 
 fn classes(settings: &Settings) -> Vec<ClassOnSale> {

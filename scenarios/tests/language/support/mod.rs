@@ -59,6 +59,7 @@ pub(crate) fn vocabulary() -> Vocabulary {
             "redis-1",
         ]),
         invariants: strings(&["zero-oversell", "one-seat-one-party"]),
+        mutants: strings(&["ticketing.seat-freed-after-issue", "ticketing.signature-not-checked"]),
     };
     let shop = SystemVocabulary { name: "shop".into(), ..SystemVocabulary::default() };
     Vocabulary { systems: vec![ticketing, shop] }

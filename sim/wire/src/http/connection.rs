@@ -20,6 +20,8 @@ use world::{
     time::{Duration, timeout},
 };
 
+use crate::story;
+
 use super::{
     BODY_LIMIT, Error,
     error::{NotSent, Unknown},
@@ -123,8 +125,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<S> {
         if let Some(id) = trace::current() {
             request.headers_mut().entry(trace::HEADER).or_insert(id);
         }
+        let asked = story::http_request(&self.addr, &request);
         // Boxed: it holds hyper's state, and the futures around it are moved often.
         let result = timeout(within, Box::pin(exchange(stream, request))).await;
+        if let Some(asked) = asked {
+            story::http_answer(&asked, answered(&result), |why| why.to_owned());
+        }
         match result {
             Ok(Ok((response, stream))) => {
                 self.idle = stream;
@@ -138,6 +144,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<S> {
 
     fn unknown(&self, reason: Unknown) -> Failure {
         Failure::Error(Error::Unknown { addr: self.addr.clone(), reason })
+    }
+}
+
+/// The answer, or in a few words why there is none.
+fn answered<S, T>(
+    result: &Result<Result<(Response<Bytes>, S), Lost>, T>,
+) -> Result<&Response<Bytes>, &'static str> {
+    match result {
+        Ok(Ok((response, _))) => Ok(response),
+        Ok(Err(Lost::Unsent(_))) => Err("the connection was closed before it was sent"),
+        Ok(Err(Lost::Unknown(_))) => Err("the connection was lost: no answer"),
+        Err(_) => Err("no answer in time"),
     }
 }
 

@@ -11,6 +11,8 @@ use std::{
 use redis::{Cmd, Pipeline, RedisFuture, RedisResult, Value, aio::ConnectionLike};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::story;
+
 use super::{
     connection::single,
     driver::{self, Parcel, Request},
@@ -117,21 +119,26 @@ impl Client {
 
     /// Hands a parcel to a connection, to be written soon.
     pub(super) fn hand_over(&self, parcel: Parcel) -> Sent {
+        let asked = story::redis_commands(&self.shared.address, &parcel.bytes);
         let (reply, receiver) = oneshot::channel();
         self.shared.hand_over(Request { parcel, reply });
-        Sent(receiver)
+        Sent(receiver, asked)
     }
 }
 
 /// What was handed to a connection.
-pub(super) struct Sent(oneshot::Receiver<RedisResult<Vec<Value>>>);
+pub(super) struct Sent(oneshot::Receiver<RedisResult<Vec<Value>>>, Option<story::Asked>);
 
 impl Sent {
     /// Its replies, once they are all there and as durable as asked for.
     pub(super) async fn replies(self) -> RedisResult<Vec<Value>> {
-        self.0.await.unwrap_or_else(|_| {
+        let result = self.0.await.unwrap_or_else(|_| {
             Err(reply_lost(std::io::ErrorKind::ConnectionAborted, "the connection's task has ended"))
-        })
+        });
+        if let Some(asked) = self.1 {
+            story::redis_replies(&asked, &result);
+        }
+        result
     }
 }
 

@@ -25,6 +25,7 @@ use crate::engine;
 use crate::interpose;
 use crate::limits::Limits;
 use crate::marks::Marks;
+use crate::rand::Scopes;
 use crate::sim::{Config, TaskPanic};
 
 /// A task's future: tasks are `Send` as on tokio, so that the same code can run there.
@@ -42,6 +43,10 @@ pub(crate) struct Common {
     pub(crate) limits: RefCell<Limits>,
     pub(crate) mutants: BTreeSet<String>,
     pub(crate) marks: RefCell<Marks>,
+    seed: u64,
+    /// The scope of randomness whose future is being polled.
+    pub(crate) random_scope: Cell<Option<u64>>,
+    pub(crate) random_scopes: RefCell<Scopes>,
 }
 
 impl Common {
@@ -56,7 +61,15 @@ impl Common {
             limits: RefCell::default(),
             mutants: config.mutants.clone(),
             marks: RefCell::new(Marks::new(config.seed, config.buggify)),
+            seed: config.seed,
+            random_scope: Cell::new(None),
+            random_scopes: RefCell::default(),
         }
+    }
+
+    /// A generator for one purpose of this simulation; see [`generator`].
+    pub(crate) fn generator(&self, purpose: &str) -> Source {
+        generator(self.seed, purpose)
     }
 
     /// The host whose code runs at this moment.

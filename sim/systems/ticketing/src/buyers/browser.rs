@@ -1,5 +1,11 @@
 //! A buyer's browser: one connection to a gateway, and an operation of the history for each request.
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
@@ -107,10 +113,13 @@ pub(super) struct Browser<'a> {
     device: Option<HeaderValue>,
     connection: Option<Connection>,
     requests: u64,
+    /// Operations that the buyer still makes; `None`: any number.
+    operations: Option<u64>,
+    left: Arc<AtomicBool>,
 }
 
 impl<'a> Browser<'a> {
-    pub(super) fn new(shared: &'a Shared, buyer: u64) -> Browser<'a> {
+    pub(super) fn new(shared: &'a Shared, buyer: u64, operations: Option<u64>) -> Browser<'a> {
         let account = format!("buyer-{buyer}");
         let token = auth::token(&shared.config.token_secret, &account);
         Browser {
@@ -121,7 +130,14 @@ impl<'a> Browser<'a> {
             account,
             connection: None,
             requests: 0,
+            operations,
+            left: Arc::default(),
         }
+    }
+
+    /// Becomes true when the buyer leaves because of the number of operations; nothing happens any more then.
+    pub(super) fn left(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.left)
     }
 
     pub(super) fn account(&self) -> &str {
@@ -157,6 +173,14 @@ impl<'a> Browser<'a> {
         ask: &Ask,
         observed: impl Fn(&R) -> String,
     ) -> Result<R, No> {
+        match &mut self.operations {
+            Some(0) => {
+                self.left.store(true, Ordering::Relaxed);
+                return std::future::pending().await;
+            }
+            Some(operations) => *operations -= 1,
+            None => {}
+        }
         let (history, key) = (&self.shared.history, ask.key.clone());
         let invoked = sim::elapsed();
         let id = history.invoke(self.buyer, ask.operation, key, Some(ask.subject.clone()), invoked);

@@ -49,14 +49,12 @@ enum Intent {
 }
 
 /// From arrival to ticket or departure.
-pub(super) async fn journey(shared: &Shared, buyer: u64, patience: Duration) {
+pub(super) async fn journey<'a>(shared: &'a Shared, browser: &mut Browser<'a>, patience: Duration) {
     let until = Instant::now() + patience;
-    let mut browser = Browser::new(shared, buyer);
     for choice in 0..2 {
         let Some(wish) = shared.demand.draw(&shared.config.sale) else { return };
         shared.count(&wish.trip.run, |tally| tally.arrived += 1);
-        let end =
-            Purchase { shared, browser: &mut browser, wish: &wish, until, choice, attempts: 0 }.make().await;
+        let end = Purchase { shared, browser, wish: &wish, until, choice, attempts: 0 }.make().await;
         shared.count(&wish.trip.run, |tally| match end {
             End::Ticketed => {
                 tally.ticketed += 1;

@@ -22,13 +22,20 @@ pub use tally::Tally;
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    future::{Future, poll_fn},
+    pin::pin,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::Poll,
     time::Duration,
 };
 
 use record::history::History;
 
 use crate::Config;
+use browser::Browser;
 use demand::Demand;
 
 /// Journeys that buyers make, by the names that scenarios use.
@@ -73,6 +80,17 @@ struct Shared {
     tally: Mutex<BTreeMap<String, Tally>>,
 }
 
+/// Who comes, and for how long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Visit {
+    /// Unique among all journeys of the run: the process of the history, which makes the account and the device.
+    pub buyer: u64,
+    /// How long the buyer tries to get an order, [`Profile::patience`] unless given; who has one sees it through.
+    pub patience: Option<Duration>,
+    /// How many operations of the history the buyer makes: who would make another one leaves instead.
+    pub operations: Option<u64>,
+}
+
 impl Buyers {
     /// Buyers who come to the sale of `config` and record what they do in `history`.
     pub fn new(config: Arc<Config>, history: History, profile: Profile) -> Buyers {
@@ -83,16 +101,20 @@ impl Buyers {
         Buyers { shared: Arc::new(shared) }
     }
 
-    /// One buyer, from arrival to ticket or departure, as a task of the current host. `buyer` is unique among all
-    /// journeys of the run: it is the process of the history and makes the account and the device. `patience` is how
-    /// long the buyer tries to get an order, [`Profile::patience`] unless given; who has one sees it through.
-    pub async fn journey_buy(self, buyer: u64, patience: Option<Duration>) {
-        buy::journey(&self.shared, buyer, patience.unwrap_or(self.shared.profile.patience)).await;
+    /// One buyer, from arrival to ticket or departure, as a task of the current host.
+    pub async fn journey_buy(self, visit: Visit) {
+        let patience = visit.patience.unwrap_or(self.shared.profile.patience);
+        let mut browser = Browser::new(&self.shared, visit.buyer, visit.operations);
+        let left = browser.left();
+        until(&left, buy::journey(&self.shared, &mut browser, patience)).await;
     }
 
-    /// Somebody who looks at a few trains and leaves. `buyer` and `patience` as for [`Self::journey_buy`].
-    pub async fn journey_query(self, buyer: u64, patience: Option<Duration>) {
-        query::journey(&self.shared, buyer, patience.unwrap_or(self.shared.profile.patience)).await;
+    /// Somebody who looks at a few trains and leaves.
+    pub async fn journey_query(self, visit: Visit) {
+        let patience = visit.patience.unwrap_or(self.shared.profile.patience);
+        let mut browser = Browser::new(&self.shared, visit.buyer, visit.operations);
+        let left = browser.left();
+        until(&left, query::journey(&self.shared, &mut browser, patience)).await;
     }
 
     /// How it has ended so far, by the id of the train run.
@@ -110,6 +132,16 @@ impl Shared {
     fn count(&self, run: &str, count: impl FnOnce(&mut Tally)) {
         count(self.tally().entry(run.to_owned()).or_default());
     }
+}
+
+/// Runs a journey to its end, or until its buyer has left.
+async fn until(left: &AtomicBool, journey: impl Future<Output = ()>) {
+    let mut journey = pin!(journey);
+    poll_fn(|context| match journey.as_mut().poll(context) {
+        Poll::Pending if left.load(Ordering::Relaxed) => Poll::Ready(()),
+        poll => poll,
+    })
+    .await;
 }
 
 /// Waits for a time between half and one and a half of `about`, so that buyers do not move in step.

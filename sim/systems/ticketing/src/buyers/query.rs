@@ -15,12 +15,11 @@ use crate::api::Remaining;
 const LOOKS_MAX: u64 = 6;
 
 /// Looks at one to six trips with time to read between them.
-pub(super) async fn journey(shared: &Shared, buyer: u64, patience: Duration) {
+pub(super) async fn journey(shared: &Shared, browser: &mut Browser<'_>, patience: Duration) {
     let until = Instant::now() + patience;
-    let mut browser = Browser::new(shared, buyer);
     for _ in 0..world::rand::range(1..LOOKS_MAX + 1) {
         let Some(wish) = shared.demand.draw(&shared.config.sale) else { return };
-        look(&mut browser, &wish).await;
+        look(browser, &wish).await;
         pause(shared.profile.think).await;
         if Instant::now() > until {
             return;

@@ -1,7 +1,7 @@
 //! How it ended for the buyers.
 
 /// Buyers of one train run by how it ended for them. Those of `arrived` who are in none of the others are still at
-/// it. Somebody who tries a second train counts for both.
+/// it, or have left because of the number of operations that they had. Somebody who tries a second train counts for both.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tally {
     /// Wanted a ticket.

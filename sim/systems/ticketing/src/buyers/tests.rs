@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use wire::http::ApiError;
 use world::net::TcpListener;
 
-use super::{Buyers, Profile, Tally, demand::Demand, operation};
+use super::{Buyers, Profile, Tally, Visit, demand::Demand, operation};
 use crate::{
     Config,
     api::{IDEMPOTENCY_KEY, code},
@@ -116,6 +116,15 @@ type Seen = (&'static str, Option<String>, Outcome, Option<String>);
 
 /// One buyer; what was recorded, the keys that arrived, the tally of all trains.
 fn played(gateways: &'static [&'static str], submit: Submit) -> (Vec<Seen>, Vec<String>, Tally) {
+    played_at_most(gateways, submit, None)
+}
+
+/// As [`played`], by a buyer who makes so many operations.
+fn played_at_most(
+    gateways: &'static [&'static str],
+    submit: Submit,
+    operations: Option<u64>,
+) -> (Vec<Seen>, Vec<String>, Tally) {
     let (history, keys) = (History::new(), Keys::default());
     let (recorded, arrived) = (history.clone(), Arc::clone(&keys));
     let outcome = world::sim::run(world::sim::Config::new(3), move || async move {
@@ -132,7 +141,8 @@ fn played(gateways: &'static [&'static str], submit: Submit) -> (Vec<Seen>, Vec<
             });
         }
         let buyers = Buyers::new(Arc::new(Config::new(sale(1))), recorded, straight());
-        buyers.clone().journey_buy(1, None).await;
+        let visit = Visit { buyer: 1, patience: None, operations };
+        buyers.clone().journey_buy(visit).await;
         buyers.tally()
     });
     assert_eq!(outcome.panics, []);
@@ -161,6 +171,17 @@ fn a_buyer_gets_a_ticket() {
     let values: Vec<&str> = operations.iter().filter_map(|operation| operation.3.as_deref()).collect();
     assert_eq!(values, ["7", "waiting 4", "admitted 4", "o1", "p1", "CAPTURED", "o1 SUCCESS"]);
     assert_eq!((tally.arrived, tally.ticketed, tally.gave_up), (1, 1, 0));
+}
+
+#[test]
+fn a_buyer_leaves_after_as_many_operations_as_there_are_to_be() {
+    let all = played(BOTH, |_| placed()).0;
+    for operations in 1..all.len() {
+        let (seen, _, tally) = played_at_most(BOTH, |_| placed(), Some(operations as u64));
+        assert_eq!(seen, all[..operations], "the first ones, all of them complete");
+        assert_eq!((tally.arrived, tally.ticketed), (1, 0));
+    }
+    assert_eq!(played_at_most(BOTH, |_| placed(), Some(all.len() as u64)).0, all);
 }
 
 #[test]

@@ -15,7 +15,7 @@ use world::{host, time::sleep};
 
 use super::tested::{
     self, Config,
-    buyers::{Buyers, Profile},
+    buyers::{Buyers, Profile, Visit},
     config::{ClassOnSale, RunOnSale, Sale, Service, Topology},
     domain::Class,
     services,
@@ -155,7 +155,11 @@ pub(crate) fn play(play: Play) -> Played {
         let mut journeys = Vec::new();
         for buyer in 0..play.buyers {
             sleep(play.load / u32::try_from(play.buyers).expect("few buyers")).await;
-            journeys.push(world::task::spawn(buyers.clone().journey_buy(buyer, None)));
+            journeys.push(world::task::spawn(buyers.clone().journey_buy(Visit {
+                buyer,
+                patience: None,
+                operations: None,
+            })));
         }
         for journey in journeys {
             journey.await.expect("a buyer leaves");

@@ -1,0 +1,207 @@
+//! `rehearse shrink`: from a capsule to the smallest scenario that fails the same way.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{IsTerminal, Write};
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use clap::Args;
+use record::result::Verdict;
+use reports::story::Focus;
+use scenarios::{Arrivals, Expect, Scenario, Size, SystemVocabulary};
+
+use super::hunt::budget;
+use super::run::{print, quoted};
+use super::{Exit, capsule, run_folder};
+use crate::capsule::Capsule;
+use crate::hunt::now;
+use crate::rehearsal::{Failure, Played, Request};
+use crate::shrink::{self, Error, Progress, Shrunk, Start};
+use crate::system::System;
+
+/// How long to shrink unless told otherwise.
+const BUDGET: &str = "2m";
+/// The most lines of a story.
+const STORY_MAX: usize = 58;
+/// Shorter words are not taken for ids.
+const ID_MIN: usize = 6;
+/// How often a line of progress is written, in milliseconds: on a terminal, elsewhere.
+const PROGRESS_MS: [u64; 2] = [100, 5000];
+
+#[derive(Debug, Args)]
+pub(super) struct ShrinkArgs {
+    /// The capsule of a run that failed: runs/latest/capsule.json
+    capsule: PathBuf,
+    /// How long to go on: 90s, 10m; Ctrl-C ends it at any time with the best so far
+    #[arg(long, value_name = "TIME", value_parser = budget, default_value = BUDGET)]
+    budget: Duration,
+    /// How many processes play at once [default: one for each core]
+    #[arg(long, value_name = "N")]
+    jobs: Option<NonZeroUsize>,
+    /// Folder for the shrunk scenario and its story [default: runs/SCENARIO-shrunk/TIME-SEED]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+}
+
+pub(super) fn shrink(systems: &[&dyn System], args: &ShrinkArgs) -> Exit {
+    let (start, capsule) = match open(systems, args) {
+        Ok(opened) => opened,
+        Err(message) => {
+            eprintln!("{message}");
+            return Exit::Usage;
+        }
+    };
+    let stop = Arc::new(AtomicBool::new(false));
+    let stopped = Arc::clone(&stop);
+    if let Err(error) = ctrlc::set_handler(move || stopped.store(true, Ordering::Release)) {
+        eprintln!("Ctrl-C will end it without a result: {error}");
+    }
+    let (began, shown) = (now(), AtomicU64::new(0));
+    let result = shrink::shrink(&start, &stop, &|progress| show_progress(progress, began.elapsed(), &shown));
+    if std::io::stderr().is_terminal() {
+        write("\r\x1b[2K");
+    }
+    let shrunk = match result {
+        Ok(shrunk) => shrunk,
+        Err(Error::Gone(what)) => {
+            eprintln!("there is nothing to shrink: {what}");
+            return Exit::Invalid;
+        }
+        Err(Error::Internal(what)) => {
+            eprintln!("internal error: {what}");
+            return Exit::Internal;
+        }
+    };
+    match leave(&start, &capsule, shrunk, args.out.as_deref()) {
+        Ok(text) => print(&text),
+        Err(message) => {
+            eprintln!("{message}");
+            Exit::Internal
+        }
+    }
+}
+
+fn open<'a>(systems: &[&'a dyn System], args: &ShrinkArgs) -> Result<(Start<'a>, Capsule), String> {
+    let (system, request, capsule) = capsule::open(systems, &args.capsule)?;
+    let is_at_hunting_size = capsule.size()? == Size::Hunt;
+    let hunting = match is_at_hunting_size {
+        true => None,
+        false => Some(capsule.scenario.read(systems, Size::Hunt)?.1),
+    };
+    let hunting = hunting.filter(|hunting| *hunting != request.scenario);
+    let earliest = capsule.failures.iter().min_by(|a, b| {
+        let time = |failure: &Failure| failure.at_s.unwrap_or(f64::INFINITY);
+        time(a).total_cmp(&time(b))
+    });
+    let failure = earliest.cloned().ok_or_else(|| format!("{}: nothing failed", args.capsule.display()))?;
+    if request.scenario.expect.is_some() {
+        let shown = args.capsule.display();
+        return Err(format!("{shown}: the scenario is made to fail and did not: there is nothing to shrink"));
+    }
+    let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let jobs = args.jobs.map_or(cores, NonZeroUsize::get);
+    Ok((Start { system, request, hunting, failure, jobs, budget: args.budget }, capsule))
+}
+
+/// Writes the scenario and the files of its run; what people read.
+fn leave(start: &Start<'_>, capsule: &Capsule, shrunk: Shrunk, out: Option<&Path>) -> Result<String, String> {
+    let system = start.system.vocabulary();
+    let Shrunk { mut scenario, failure, played, tried, wall } = shrunk;
+    name(&mut scenario, capsule, &failure, &system);
+    let seed = scenario.play.seed.unwrap_or_default();
+    let request = Request::new(scenario.clone(), seed);
+    let folder = out.map_or_else(|| run_folder::of(&request), Path::to_owned);
+    let path = folder.join("shrunk.toml");
+    let text = scenarios::write(&scenario, &system);
+    fs::create_dir_all(&folder)
+        .and_then(|()| fs::write(&path, &text))
+        .map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+    let line = format!("rehearse run {}", quoted(&path.display().to_string()));
+    run_folder::write_all(&folder, &played, &line)?;
+    let story = story(&failure, &played);
+    let story_path = folder.join("story.txt");
+    fs::write(&story_path, &story)
+        .map_err(|error| format!("cannot write {}: {error}", story_path.display()))?;
+    let mut shown = format!("shrunk: {}: {}\n\n", failure.of, failure.what);
+    shown += &format!("  faults      {}\n", scenario.faults.len());
+    shown += &format!("  customers   {}\n", customers(&scenario));
+    shown += &format!("  operations  {}\n", played.history.len());
+    shown += &format!("  tried       {tried} candidates in {:.1} s\n\n{text}\n", wall.as_secs_f64());
+    shown += &format!("{story}\n{line}\n");
+    Ok(shown)
+}
+
+/// Says what it is and, where a planted mistake makes the failure, that it must fail.
+fn name(scenario: &mut Scenario, capsule: &Capsule, failure: &Failure, system: &SystemVocabulary) {
+    scenario.about = format!("Shrunk from {} at seed {}: {}", scenario.name, capsule.seed, failure.kind());
+    scenario.name = format!("{}-shrunk", scenario.name);
+    let is_invariant = system.invariants.contains(&failure.of);
+    let is_teaching = !scenario.play.mutants.is_empty() && failure.verdict != Verdict::Invalid;
+    scenario.expect = is_teaching
+        .then(|| Expect { verdict: failure.verdict, invariant: is_invariant.then(|| failure.of.clone()) });
+}
+
+/// What led to the failure: what its operations and the ids that it names have to do with.
+fn story(failure: &Failure, played: &Played) -> String {
+    let violations = played.result.invariants.iter().filter(|invariant| invariant.name == failure.of);
+    let named: Vec<u64> = violations
+        .filter_map(|invariant| invariant.first_violation.as_ref())
+        .flat_map(|violation| violation.operations.iter().copied())
+        .collect();
+    let mut ids: BTreeSet<String> = ids_of(&failure.what).collect();
+    played.history.with_operations(|operations| {
+        for operation in named.iter().filter_map(|id| operations.get(*id as usize)) {
+            ids.insert(operation.id.to_string());
+            ids.extend(ids_of(operation.value.as_deref().unwrap_or_default()));
+        }
+    });
+    // What comes after it does not explain it.
+    let until = failure.at_s.and_then(|at| Duration::try_from_secs_f64(at + 1e-6).ok());
+    let focus = Focus { ids: ids.into_iter().collect(), most: Some(STORY_MAX), until };
+    let at = failure.at_s.map(|at| format!(" at {at:.6} s")).unwrap_or_default();
+    // What is small enough is told as a whole.
+    let is_short = played.story.len() <= STORY_MAX;
+    let focus = if is_short { Focus { until, ..Focus::default() } } else { focus };
+    let told = reports::story::render(&played.story, &focus);
+    format!("{}{at}: {}\n\n{told}", failure.of, failure.what)
+}
+
+/// The words that look like ids: with digits, and longer than numbers are.
+fn ids_of(text: &str) -> impl Iterator<Item = String> {
+    let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-' || c == '@' || c == '_'));
+    let is_id = |word: &&str| word.len() >= ID_MIN && word.contains(|c: char| c.is_ascii_digit());
+    words.filter(is_id).map(str::to_owned)
+}
+
+fn customers(scenario: &Scenario) -> usize {
+    let listed = scenario.load.values().map(|journey| match &journey.arrivals {
+        Arrivals::Listed(listed) => listed.len(),
+        Arrivals::Rate(_) => 0,
+    });
+    listed.sum()
+}
+
+/// One line now and then.
+fn show_progress(progress: Progress, elapsed: Duration, shown_ms: &AtomicU64) {
+    let is_terminal = std::io::stderr().is_terminal();
+    let now_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
+    if now_ms < shown_ms.load(Ordering::Relaxed) + PROGRESS_MS[usize::from(!is_terminal)] {
+        return;
+    }
+    shown_ms.store(now_ms, Ordering::Relaxed);
+    let Progress { tried, faults, customers, operations } = progress;
+    let line = format!(
+        "{tried} candidates tried; left: {faults} faults, {customers} customers, {operations} operations"
+    );
+    write(&if is_terminal { format!("\r\x1b[2K{line}") } else { format!("{line}\n") });
+}
+
+/// Progress that cannot be shown is no reason to stop.
+fn write(text: &str) {
+    let mut stderr = std::io::stderr().lock();
+    drop(stderr.write_all(text.as_bytes()).and_then(|()| stderr.flush()));
+}

@@ -1,0 +1,593 @@
+//! From a failure to the smallest scenario that still fails the same way: few faults, few customers who do little, a
+//! small world, a simple schedule.
+//!
+//! | to find | look in |
+//! | --- | --- |
+//! | in which order what is tried | here |
+//! | what is simpler than what | `simpler` |
+//! | delta debugging | `ddmin` |
+//! | how candidates are played | `trials` |
+//!
+//! The plan is written out first: the faults that the seed drew, and each customer who came. Customers draw what they
+//! want and do by their own number, so that leaving one out leaves the others as they were, and the written plan goes
+//! exactly as the run that failed. From then on a candidate counts when it fails the same way, by the same invariant and
+//! in the same words but for their numbers, with its own seed or with one of a few others: whatever changes, changes
+//! what comes after it. Where a planted mistake is switched on, it must hold without that mistake.
+
+mod ddmin;
+mod simpler;
+mod trials;
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use scenarios::{Arrival, Arrivals, Fault, Journey, Play, Scenario, Strategy, SystemVocabulary};
+use world::sim::Progress as Simulated;
+
+use self::ddmin::ddmin;
+use self::trials::{Aim, Trial, Trials};
+use crate::capsule::StrategyText;
+use crate::hunt::now;
+use crate::rehearsal::{self, Failure, Played, Request};
+use crate::system::System;
+
+/// The longest that one step may look for a seed that fails, beside its own.
+const STEP_MAX: Duration = Duration::from_secs(4);
+/// One step gets no more than this part of what is left of the budget.
+const STEP_SHARE: u32 = 12;
+/// Seeds that a candidate is tried with at most.
+const SEEDS_MAX: usize = 200;
+/// How many customers the smallest plans have.
+const SMALL_CROWDS: &[usize] = &[1, 2, 3, 5, 8];
+/// Seeds that the smallest plans are tried with: first all plans with a few.
+const SMALL_SEEDS: [Range<usize>; 3] = [0..6, 6..30, 30..150];
+/// Operations of a customer that is simple enough: a purchase as far as its payment.
+const FEW: u64 = 5;
+/// Seeds that are looked through for a customer who is simpler.
+const RARE_SEEDS: usize = 1000;
+/// More customers are a crowd.
+const CROWD: usize = 24;
+/// A load that waits for whatever is under way.
+const WAITING: Duration = Duration::from_secs(30);
+/// Seeds that are looked through for races.
+const MEETING_SEEDS: u64 = 60;
+/// A run that takes longer is first looked for at hunting size.
+const LONG_RUN: Duration = Duration::from_millis(700);
+/// Seeds at hunting size until the full size is shrunk after all.
+const HUNTING_SEEDS: u64 = 200;
+
+/// What to shrink.
+pub struct Start<'a> {
+    /// The system.
+    pub system: &'a dyn System,
+    /// The run that failed.
+    pub request: Request,
+    /// The same scenario at hunting size, if that is another size.
+    pub hunting: Option<Scenario>,
+    /// How it failed.
+    pub failure: Failure,
+    /// Processes that play at once.
+    pub jobs: usize,
+    /// How long to go on.
+    pub budget: Duration,
+}
+
+/// The smallest scenario that was found.
+#[derive(Debug)]
+pub struct Shrunk {
+    /// The scenario, with its seed: it fails by itself.
+    pub scenario: Scenario,
+    /// How it fails.
+    pub failure: Failure,
+    /// Its run.
+    pub played: Played,
+    /// Candidates that were played.
+    pub tried: usize,
+    /// Real time that it took.
+    pub wall: Duration,
+}
+
+/// How far it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// Candidates that were played.
+    pub tried: usize,
+    /// Faults that are left.
+    pub faults: usize,
+    /// Customers who are left.
+    pub customers: u64,
+    /// Operations that they make.
+    pub operations: u64,
+}
+
+/// Why nothing can be shrunk.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The failure is not there any more.
+    #[error("{0}")]
+    Gone(String),
+    /// It cannot be played.
+    #[error("{0}")]
+    Internal(String),
+}
+
+impl From<String> for Error {
+    fn from(what: String) -> Self {
+        Error::Internal(what)
+    }
+}
+
+/// Shrinks until nothing gets simpler, the budget ends, or `stop` is set: then the best so far is the result.
+///
+/// # Errors
+/// See [`Error`].
+pub fn shrink(start: &Start<'_>, stop: &AtomicBool, show: &dyn Fn(Progress)) -> Result<Shrunk, Error> {
+    let started = now();
+    let system = start.system.vocabulary();
+    let aim = Aim::new(&start.failure);
+    let trials = Trials::new(&system, aim.clone(), start.jobs, stop, start.budget);
+    let mut shrinker = Shrinker {
+        start,
+        system: &system,
+        aim,
+        trials,
+        best: start.request.scenario.clone(),
+        seed: start.request.seed,
+        operations: 0,
+        show,
+    };
+    shrinker.write_out()?;
+    shrinker.simplify()?;
+    let played = shrinker.survey_told(true)?;
+    let failures = rehearsal::failures(&shrinker.best, &played.result);
+    let failure = shrinker.aim.hit(&failures).cloned().ok_or_else(|| {
+        Error::Internal("the shrunk scenario fails in a worker and holds here: see `rehearse verify`".into())
+    })?;
+    let tried = shrinker.trials.played();
+    let mut scenario = shrinker.best;
+    scenario.play.seed = Some(shrinker.seed);
+    Ok(Shrunk { scenario, failure, played, tried, wall: started.elapsed() })
+}
+
+struct Shrinker<'a> {
+    start: &'a Start<'a>,
+    system: &'a SystemVocabulary,
+    aim: Aim,
+    trials: Trials<'a>,
+    /// What fails so far, with this seed, and how many operations it makes.
+    best: Scenario,
+    seed: u64,
+    operations: u64,
+    show: &'a dyn Fn(Progress),
+}
+
+impl Shrinker<'_> {
+    /// Plays the best so far, here.
+    fn survey(&mut self) -> Result<Played, Error> {
+        self.survey_told(false)
+    }
+
+    fn survey_told(&mut self, story: bool) -> Result<Played, Error> {
+        let request = Request { story, ..Request::new(self.best.clone(), self.seed) };
+        let played = rehearsal::play(self.start.system, &request, Simulated::default())
+            .map_err(|error| Error::Internal(error.to_string()))?;
+        self.operations = played.history.len() as u64;
+        Ok(played)
+    }
+
+    fn fails(&self, scenario: &Scenario, played: &Played) -> bool {
+        self.aim.hit(&rehearsal::failures(scenario, &played.result)).is_some()
+    }
+
+    /// From what the seed draws to what stands in the plan.
+    fn write_out(&mut self) -> Result<(), Error> {
+        let mut request = self.start.request.clone();
+        let choices = request.replay.take();
+        // What is expected of a scenario, and its limits, are kept only as far as they make the failure.
+        let mut played = play(self.start, &request)?;
+        if !self.fails(&request.scenario, &played) {
+            request.replay = choices;
+            played = play(self.start, &request)?;
+        }
+        if !self.fails(&request.scenario, &played) {
+            let what =
+                format!("it does not fail any more: {}: {}", self.start.failure.of, self.start.failure.what);
+            return Err(Error::Gone(what));
+        }
+        self.trials.set_cost(Duration::from_secs_f64(played.result.wall_s));
+        let strategy = Strategy::from(StrategyText(request.strategy));
+        let as_played = Play {
+            seed: None,
+            strategy: (strategy != Strategy::default()).then_some(strategy),
+            mutants: request.mutants.iter().cloned().collect(),
+        };
+        self.best = Scenario { play: as_played.clone(), ..request.scenario.clone() };
+        self.operations = played.history.len() as u64;
+        let planned = written_out(&self.best, &played);
+        let involved = self.involved(&played);
+        self.begin(planned)?;
+        if !self.best.play.mutants.is_empty() {
+            let control = Request::new(simpler::without_mutants(&self.best), self.seed);
+            let mended = play(self.start, &control)?;
+            if rehearsal::failures(&control.scenario, &mended.result).is_empty() {
+                self.trials.control();
+            }
+        }
+        if self.smallest_first(&involved)? {
+            return Ok(());
+        }
+        if self.trials.cost() > LONG_RUN
+            && let Some(mut hunting) = self.start.hunting.clone()
+        {
+            hunting.play = Play { strategy: None, ..as_played };
+            let trial = |seed| Trial { scenario: hunting.clone(), seed };
+            let trials: Vec<Trial> = (0..HUNTING_SEEDS).map(trial).collect();
+            if let Some(found) = self.trials.first(&trials)? {
+                let before = (self.best.clone(), self.seed);
+                (self.best, self.seed) = (hunting, found as u64);
+                let played = self.survey()?;
+                let planned = written_out(&self.best, &played);
+                let involved = self.involved(&played);
+                if self.begin(planned).is_err() {
+                    (self.best, self.seed) = before;
+                } else {
+                    self.smallest_first(&involved)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks among the smallest plans: most failures need one or two customers in a tiny world, which takes
+    /// milliseconds to play, whereas to take a crowd apart takes as many runs of the crowd.
+    fn smallest_first(&mut self, involved: &[u64]) -> Result<bool, Error> {
+        let planned = self.best.clone();
+        let until = self.trials.left() / 5 * 3;
+        for seeds in SMALL_SEEDS {
+            for count in SMALL_CROWDS {
+                let candidates = simpler::smallest_plans(&planned, involved, *count, self.system);
+                if self.trials.left() < until {
+                    return Ok(false);
+                }
+                if self.attempt_with(&candidates, seeds.clone())?.is_some() {
+                    return Ok(true);
+                }
+            }
+            // Not every failure is a race: some of the time is enough.
+            let left = self.trials.left();
+            if seeds.start == 0 && self.meeting(&planned, involved, left - left.saturating_sub(until) / 4)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Looks for races: customers who do the same thing in the same instant. What they do hangs on their numbers and
+    /// not on when they come, so it takes one run to see when each does it, and to let them come so that they meet.
+    fn meeting(&mut self, planned: &Scenario, involved: &[u64], until: Duration) -> Result<bool, Error> {
+        for seed in 0..MEETING_SEEDS {
+            let mut trials = Vec::new();
+            for plan in simpler::small_crowds(planned, involved, self.system) {
+                let request = Request::new(plan.clone(), seed);
+                // A plan that cannot be played, with nothing on sale for example, is no candidate.
+                let Ok(played) = rehearsal::play(self.start.system, &request, Simulated::default()) else {
+                    continue;
+                };
+                let meetings = simpler::meetings(&plan, &played.history);
+                trials.extend(meetings.into_iter().map(|scenario| Trial { scenario, seed }));
+            }
+            if self.trials.left() < until {
+                return Ok(false);
+            }
+            if let Some(hit) = self.trials.first(&trials)? {
+                self.best = trials[hit].scenario.clone();
+                self.seed = seed;
+                self.report();
+                return Ok(true);
+            }
+            self.report();
+        }
+        Ok(false)
+    }
+
+    /// Takes over the plan, without what a plan does not need.
+    fn begin(&mut self, planned: Scenario) -> Result<(), Error> {
+        let bare = Scenario { limits: Default::default(), ..planned.clone() };
+        if self.attempt(&[bare, planned])?.is_none() {
+            let what = "with its faults and customers written out it does not fail any more";
+            return Err(Error::Gone(what.to_owned()));
+        }
+        Ok(())
+    }
+
+    /// Everything that makes it simpler, again and again until nothing does.
+    fn simplify(&mut self) -> Result<(), Error> {
+        self.schedule()?;
+        if customers(&self.best).len() > CROWD {
+            self.customers()?;
+        }
+        loop {
+            let before = (self.best.clone(), self.operations);
+            self.faults()?;
+            self.world()?;
+            self.customers()?;
+            self.settings()?;
+            self.operations()?;
+            self.tidy()?;
+            let is_at_rest = before == (self.best.clone(), self.operations);
+            if self.trials.is_over() || (is_at_rest && !self.other_seeds()?) {
+                return Ok(());
+            }
+        }
+    }
+
+    /// When nothing gets simpler any more, a rare seed may still do: one with which a customer gets to the point at once.
+    fn other_seeds(&mut self) -> Result<bool, Error> {
+        let all = customers(&self.best);
+        for index in 0..all.len() {
+            let Some(operations) = all[index].1.operations.filter(|operations| *operations > FEW) else {
+                continue;
+            };
+            let mut fewer = all.clone();
+            let few = (FEW - 2..=FEW).filter(|few| *few < operations).map(|few| {
+                fewer[index].1.operations = Some(few);
+                let duration = self.best.duration.max(WAITING);
+                Scenario { duration, ..simpler::with_customers(&self.best, &fewer) }
+            });
+            let candidates: Vec<Scenario> = few.collect();
+            let seeds = self.trials.fit_into(self.trials.left() / 2) / candidates.len().max(1);
+            if self.attempt_with(&candidates, 0..seeds.clamp(1, RARE_SEEDS))?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Tries candidates, the better ones first, each with its own seed before any with others. The one that fails
+    /// becomes the best; its index.
+    fn attempt(&mut self, candidates: &[Scenario]) -> Result<Option<usize>, Error> {
+        let time = (self.trials.left() / STEP_SHARE).min(STEP_MAX);
+        let seeds = self.trials.fit_into(time) / candidates.len().max(1);
+        // A crowd is slow to play, and with its own seed those who stay do the same without those who go.
+        let is_crowd = customers(&self.best).len() > CROWD;
+        self.attempt_with(candidates, 0..seeds.clamp(1, if is_crowd { 2 } else { SEEDS_MAX }))
+    }
+
+    /// As [`Self::attempt`], with some of the seeds: its own is the first.
+    fn attempt_with(&mut self, candidates: &[Scenario], seeds: Range<usize>) -> Result<Option<usize>, Error> {
+        let is_new = |scenario: &Scenario| *scenario != self.best || self.trials.played() == 0;
+        let valid: Vec<usize> = (0..candidates.len())
+            .filter(|index| {
+                is_new(&candidates[*index]) && simpler::is_valid(&candidates[*index], self.system)
+            })
+            .collect();
+        if valid.is_empty() || self.trials.is_over() {
+            return Ok(None);
+        }
+        let own = self.seed;
+        let others = (0..).filter(|seed| *seed != own);
+        let seeds = std::iter::once(own).chain(others).skip(seeds.start).take(seeds.len());
+        let trials = seeds.flat_map(|seed| {
+            let trial = move |index: &usize| Trial { scenario: candidates[*index].clone(), seed };
+            valid.iter().map(move |index| (*index, trial(index)))
+        });
+        let (indices, trials): (Vec<usize>, Vec<Trial>) = trials.unzip();
+        let Some(hit) = self.trials.first(&trials)? else {
+            self.report();
+            return Ok(None);
+        };
+        self.best = trials[hit].scenario.clone();
+        self.seed = trials[hit].seed;
+        self.report();
+        Ok(Some(indices[hit]))
+    }
+
+    fn report(&self) {
+        let customers = customers(&self.best);
+        let granted: Option<u64> = customers.iter().map(|(_, arrival)| arrival.operations).sum();
+        (self.show)(Progress {
+            tried: self.trials.played(),
+            faults: self.best.faults.len(),
+            customers: customers.len() as u64,
+            operations: granted.unwrap_or(self.operations),
+        });
+    }
+
+    /// The fewest items of a plan, by delta debugging.
+    fn fewest<T: Clone>(
+        &mut self,
+        items: Vec<T>,
+        with: impl Fn(&Scenario, &[T]) -> Scenario,
+    ) -> Result<(), Error> {
+        let mut error = None;
+        ddmin(items, |parts| {
+            let candidates: Vec<Scenario> = parts.iter().map(|part| with(&self.best, part)).collect();
+            match self.attempt(&candidates) {
+                Ok(hit) => hit,
+                Err(what) => {
+                    error = Some(what);
+                    None
+                }
+            }
+        });
+        error.map_or(Ok(()), Err)
+    }
+
+    /// One order of the tasks that are ready, if that will do; else any.
+    fn schedule(&mut self) -> Result<(), Error> {
+        let with = |strategy| {
+            let play = Play { strategy, ..self.best.play.clone() };
+            Scenario { play, ..self.best.clone() }
+        };
+        let candidates = match self.best.play.strategy {
+            Some(Strategy::Fifo) => vec![],
+            None | Some(Strategy::Random) => vec![with(Some(Strategy::Fifo))],
+            Some(Strategy::Pct { .. }) => vec![with(Some(Strategy::Fifo)), with(None)],
+        };
+        self.attempt(&candidates).map(drop)
+    }
+
+    fn faults(&mut self) -> Result<(), Error> {
+        let with = |best: &Scenario, faults: &[Fault]| Scenario { faults: faults.to_vec(), ..best.clone() };
+        self.fewest(self.best.faults.clone(), with)
+    }
+
+    /// Fewer customers: first those of whole journeys, then those who have nothing to do with the failure.
+    fn customers(&mut self) -> Result<(), Error> {
+        let journeys: Vec<String> = self.best.load.keys().cloned().collect();
+        for journey in journeys.iter().filter(|_| journeys.len() > 1) {
+            let mut candidate = self.best.clone();
+            candidate.load.remove(journey);
+            self.attempt(&[candidate])?;
+        }
+        let played = self.survey()?;
+        let involved = self.involved(&played);
+        let all = customers(&self.best);
+        let few: Vec<_> = all
+            .iter()
+            .filter(|(_, arrival)| arrival.customer.is_some_and(|c| involved.contains(&c)))
+            .cloned()
+            .collect();
+        if !few.is_empty() && few.len() < all.len() {
+            let candidate = simpler::with_customers(&self.best, &few);
+            self.attempt(&[candidate])?;
+        }
+        self.fewest(customers(&self.best), simpler::with_customers)
+    }
+
+    /// The customers whose operations the failure names.
+    fn involved(&self, played: &Played) -> Vec<u64> {
+        let violations =
+            played.result.invariants.iter().filter_map(|invariant| invariant.first_violation.as_ref());
+        let named: Vec<u64> = violations.flat_map(|violation| violation.operations.iter().copied()).collect();
+        played.history.with_operations(|operations| {
+            let process = |id: &u64| operations.get(*id as usize).map(|operation| operation.process);
+            named.iter().filter_map(process).collect()
+        })
+    }
+
+    /// Fewer operations of each customer: those at the end go first.
+    fn operations(&mut self) -> Result<(), Error> {
+        let played = self.survey()?;
+        let mut made: BTreeMap<u64, u64> = BTreeMap::new();
+        played.history.with_operations(|operations| {
+            operations.iter().for_each(|operation| *made.entry(operation.process).or_default() += 1);
+        });
+        // Whoever makes no operation is not needed; who makes some makes no more from now on.
+        let all: Vec<(String, Arrival)> = customers(&self.best)
+            .into_iter()
+            .filter_map(|(journey, arrival)| {
+                let operations = made.get(&arrival.customer?).copied()?;
+                Some((journey, Arrival { operations: Some(operations), ..arrival }))
+            })
+            .collect();
+        let pinned = simpler::with_customers(&self.best, &all);
+        if pinned != self.best && self.attempt(&[pinned])?.is_none() {
+            return Ok(());
+        }
+        for index in (0..all.len()).rev() {
+            let mut current = customers(&self.best);
+            let Some(operations) = current.get(index).and_then(|(_, arrival)| arrival.operations) else {
+                continue;
+            };
+            // Some customers are only needed to keep the world going, until a late message arrives: a longer load does
+            // that as well.
+            let longer = self.best.duration.max(WAITING);
+            let mut candidates = Vec::new();
+            for fewer in 1..operations {
+                current[index].1.operations = Some(fewer);
+                let candidate = simpler::with_customers(&self.best, &current);
+                candidates.push(Scenario { duration: longer, ..candidate.clone() });
+                candidates.push(candidate);
+            }
+            self.attempt(&candidates)?;
+        }
+        Ok(())
+    }
+
+    /// Fewer trains, seats and instances.
+    fn world(&mut self) -> Result<(), Error> {
+        let all = simpler::smaller_worlds(&self.best, self.system);
+        self.attempt(&[simpler::smallest_world(&self.best, self.system)])?;
+        for key in all.keys() {
+            // Against the best as it is by now.
+            let candidates = simpler::smaller_worlds(&self.best, self.system).remove(key).unwrap_or_default();
+            self.attempt(&candidates)?;
+        }
+        Ok(())
+    }
+
+    /// As few settings as possible that are not as the system has them.
+    fn settings(&mut self) -> Result<(), Error> {
+        let keys = simpler::unusual_settings(&self.best, self.system);
+        let (all, system) = (keys.clone(), self.system);
+        self.fewest(keys, |best, kept| simpler::with_settings_of(best, &all, kept, system))
+    }
+
+    /// Rounder, shorter, later, weaker, one at a time.
+    fn tidy(&mut self) -> Result<(), Error> {
+        for step in simpler::STEPS {
+            let candidates = step(&self.best);
+            self.attempt(&candidates)?;
+        }
+        for index in 0..self.best.faults.len() {
+            for variation in simpler::OF_A_FAULT {
+                let fault = |fault| {
+                    let mut candidate = self.best.clone();
+                    candidate.faults[index] = fault;
+                    candidate
+                };
+                let Some(now) = self.best.faults.get(index) else { break };
+                let candidates: Vec<Scenario> =
+                    variation(now, self.best.duration).into_iter().map(fault).collect();
+                self.attempt(&candidates)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn play(start: &Start<'_>, request: &Request) -> Result<Played, Error> {
+    rehearsal::play(start.system, request, Simulated::default())
+        .map_err(|error| Error::Internal(error.to_string()))
+}
+
+/// The scenario with the faults and customers of its run; what they were drawn from, and what is expected, is left out.
+fn written_out(scenario: &Scenario, played: &Played) -> Scenario {
+    let mut load: BTreeMap<String, Journey> = BTreeMap::new();
+    for arrived in &played.plan.arrived {
+        let patience = scenario.load.get(&arrived.journey).and_then(|journey| journey.patience);
+        let journey = load
+            .entry(arrived.journey.clone())
+            .or_insert_with(|| Journey { arrivals: Arrivals::Listed(Vec::new()), patience });
+        if let Arrivals::Listed(listed) = &mut journey.arrivals {
+            listed.push(Arrival {
+                at: arrived.at,
+                customer: Some(arrived.number),
+                operations: arrived.operations,
+            });
+        }
+    }
+    Scenario {
+        load,
+        faults: played.plan.faults.clone(),
+        swarm: None,
+        expect: None,
+        settings: simpler::with_absolute_paths(&scenario.settings),
+        ..scenario.clone()
+    }
+}
+
+/// All customers of a plan that is written out, by their time.
+fn customers(scenario: &Scenario) -> Vec<(String, Arrival)> {
+    let mut all: Vec<(String, Arrival)> = Vec::new();
+    for (name, journey) in &scenario.load {
+        if let Arrivals::Listed(listed) = &journey.arrivals {
+            all.extend(listed.iter().map(|arrival| (name.clone(), *arrival)));
+        }
+    }
+    all.sort_by_key(|(_, arrival)| arrival.at);
+    all
+}

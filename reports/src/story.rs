@@ -1,0 +1,122 @@
+//! The story of a run, or of what one of its orders went through: who asked whom, what the store said, what changed.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use record::story::{Kind, Line};
+
+/// Characters of what happened that are shown.
+const TEXT_MAX: usize = 160;
+
+/// Which lines of a story are wanted.
+#[derive(Debug, Clone, Default)]
+pub struct Focus {
+    /// Only what has to do with any of these ids; everything when there is none.
+    pub ids: Vec<String>,
+    /// Only what happened until then.
+    pub until: Option<Duration>,
+    /// The most lines: what says least goes first.
+    pub most: Option<usize>,
+}
+
+/// The lines that are wanted, one below the other: time, host, what happened.
+pub fn render(lines: &[Line], focus: &Focus) -> String {
+    let wanted = select(lines, focus);
+    let width = wanted.iter().map(|line| line.host.chars().count()).max().unwrap_or_default();
+    let mut text = String::new();
+    for line in &wanted {
+        text +=
+            &format!("{:>12.6} s  {:width$}  {}\n", line.at.as_secs_f64(), line.host, shortened(&line.text));
+    }
+    text
+}
+
+fn shortened(text: &str) -> String {
+    let mut characters = text.chars();
+    let short: String = characters.by_ref().take(TEXT_MAX).collect();
+    if characters.next().is_some() { short + "…" } else { short }
+}
+
+/// What has to do with the focus: what names one of its ids, and what belongs to a request of which some line does.
+/// Faults have to do with everything.
+fn select<'a>(lines: &'a [Line], focus: &Focus) -> Vec<&'a Line> {
+    let is_in_time = |line: &&Line| focus.until.is_none_or(|until| line.at <= until);
+    let names =
+        |line: &Line| focus.ids.iter().any(|id| contains_id(&line.text, id) || contains_id(&line.trace, id));
+    let traces: BTreeSet<&str> = lines
+        .iter()
+        .filter(|line| !line.trace.is_empty() && names(line))
+        .map(|line| line.trace.as_str())
+        .collect();
+    let is_related = |line: &&Line| {
+        focus.ids.is_empty()
+            || line.kind == Kind::Fault
+            || names(line)
+            || traces.contains(line.trace.as_str())
+    };
+    let mut wanted: Vec<&Line> = lines.iter().filter(is_in_time).filter(is_related).collect();
+    let Some(most) = focus.most else { return wanted };
+    // What a reader can do without, the least telling first: what the store was asked and said, then how the services
+    // talked about it. What customers, faults and the store's state do is kept until there is too much of that as well.
+    for least in [Kind::Command, Kind::Message] {
+        if wanted.len() > most {
+            let names_it = |line: &&Line| line.kind != least || (!focus.ids.is_empty() && names(line));
+            wanted.retain(names_it);
+        }
+        if wanted.len() > most {
+            wanted.retain(|line| line.kind != least);
+        }
+    }
+    // The end is where it fails.
+    let surplus = wanted.len().saturating_sub(most);
+    wanted.drain(..surplus);
+    wanted
+}
+
+/// Does the text contain the id as a word of its own? `order-1` is not in `order-12`.
+fn contains_id(text: &str, id: &str) -> bool {
+    let is_inside = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    text.match_indices(id).any(|(start, found)| {
+        let before = text[..start].chars().next_back();
+        let after = text[start + found.len()..].chars().next();
+        !before.is_some_and(|c| is_inside(c) || c == '-') && !after.is_some_and(is_inside)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(kind: Kind, trace: &str, text: &str) -> Line {
+        Line {
+            at: Duration::from_millis(1),
+            host: "a-1".into(),
+            kind,
+            trace: trace.into(),
+            text: text.into(),
+        }
+    }
+
+    #[test]
+    fn what_has_to_do_with_an_id_is_what_names_it_and_the_requests_of_it() {
+        let lines = [
+            line(Kind::Message, "buyer-1-1", "POST /orders"),
+            line(Kind::Message, "buyer-2-1", "POST /orders"),
+            line(Kind::Command, "buyer-1-1", "HSET order:77"),
+            line(Kind::Command, "buyer-2-1", "HSET order:777"),
+            line(Kind::Fault, "", "crash begins"),
+        ];
+        let shown = render(&lines, &Focus { ids: vec!["77".into()], ..Focus::default() });
+        assert_eq!(
+            shown,
+            "    0.001000 s  a-1  POST /orders\n    0.001000 s  a-1  HSET order:77\n    0.001000 s  a-1  crash begins\n"
+        );
+        let buyer = render(&lines, &Focus { ids: vec!["buyer-2".into()], ..Focus::default() });
+        assert!(buyer.contains("order:777") && !buyer.contains("order:77\n"), "{buyer}");
+        assert_eq!(render(&lines, &Focus::default()).lines().count(), 5);
+        let short = render(&lines, &Focus { most: Some(2), ids: vec!["777".into()], ..Focus::default() });
+        // What the store was asked goes before what the services said.
+        assert_eq!(short.lines().count(), 2);
+        assert!(short.contains("POST /orders") && !short.contains("order:777"), "{short}");
+    }
+}

@@ -1,0 +1,91 @@
+//! What happens in a run, line by line: requests and their answers, commands of a store, changes of state, faults,
+//! operations. Off unless asked for; whoever tells only looks, so a run goes the same with and without.
+//!
+//! The lines of a run are kept by the thread that plays it: a simulation has a thread of its own.
+
+use std::cell::{Cell, RefCell};
+use std::time::Duration;
+
+/// What a line is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// A fault begins or heals.
+    Fault,
+    /// A client asks or is answered.
+    Operation,
+    /// What stands in the store has changed.
+    State,
+    /// One host asks another one, or is answered.
+    Message,
+    /// A command of a store, or its reply.
+    Command,
+}
+
+/// One thing that happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    /// Simulated time since the start.
+    pub at: Duration,
+    /// Where.
+    pub host: String,
+    /// What it is about.
+    pub kind: Kind,
+    /// The trace id of the request that it belongs to; empty when it belongs to none.
+    pub trace: String,
+    /// What happened, on one line.
+    pub text: String,
+}
+
+thread_local! {
+    static IS_TOLD: Cell<bool> = const { Cell::new(false) };
+    static LINES: RefCell<Vec<Line>> = const { RefCell::new(Vec::new()) };
+}
+
+/// From now on, what happens on this thread is kept.
+pub fn begin() {
+    LINES.with_borrow_mut(Vec::clear);
+    IS_TOLD.set(true);
+}
+
+/// What was told since [`begin`], in the order in which it happened; ends the telling.
+pub fn end() -> Vec<Line> {
+    IS_TOLD.set(false);
+    LINES.take()
+}
+
+/// Is anything kept?
+#[inline]
+pub fn is_told() -> bool {
+    IS_TOLD.get()
+}
+
+/// Keeps a line, which is only made when somebody wants it.
+#[inline]
+pub fn tell(line: impl FnOnce() -> Line) {
+    if is_told() {
+        let line = line();
+        LINES.with_borrow_mut(|lines| lines.push(line));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_made_or_kept_unless_asked_for() {
+        let line = || Line {
+            at: Duration::ZERO,
+            host: "a".into(),
+            kind: Kind::State,
+            trace: String::new(),
+            text: "b".into(),
+        };
+        tell(|| panic!("made"));
+        begin();
+        tell(line);
+        assert_eq!(end(), [line()]);
+        tell(|| panic!("made"));
+        assert!(end().is_empty());
+    }
+}
