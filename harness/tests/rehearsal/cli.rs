@@ -81,17 +81,24 @@ fn verify_plays_twice_and_compares() {
 #[test]
 fn a_mutant_violates_and_the_replay_line_says_so() {
     let folder = temporary();
-    let words =
-        ["run", "ticketing/peak", "--size", "hunt", "--mutant", "ticketing.deduct-check-then-set", "--seed"];
+    let words = [
+        "run",
+        "ticketing/peak",
+        "--size",
+        "hunt",
+        "--mutant",
+        "ticketing.seat-picked-by-first-segment",
+        "--seed",
+    ];
     let failing =
         (1..=20).map(|seed: u32| rehearse(folder.path(), &[&words[..], &[&seed.to_string()]].concat()));
     let output = failing.into_iter().find(|output| code(output) == 100).expect("found within 20 seeds");
     let text = stdout(&output);
-    assert!(text.contains("violated") && text.contains("zero-oversell"), "{text}");
+    assert!(text.contains("VIOLATED") && text.contains("no-double-seat"), "{text}");
     let replay = text.lines().last().expect("a report").trim().to_owned();
     let words: Vec<&str> = replay.split(' ').skip(1).collect();
     let again = rehearse(folder.path(), &words);
-    assert_eq!((code(&again), stdout(&again).contains("violated")), (100, true), "{replay}");
+    assert_eq!((code(&again), stdout(&again).contains("VIOLATED")), (100, true), "{replay}");
 }
 
 /// A teaching scenario succeeds by failing as it says; held, it no longer teaches anything.

@@ -46,7 +46,7 @@ fn shards_play_each_seed_once() {
 #[test]
 fn what_a_hunt_finds_can_be_played_again() {
     let folder = tempfile::tempdir().expect("a folder");
-    let mutant = "ticketing.deduct-check-then-set";
+    let mutant = "ticketing.seat-picked-by-first-segment";
     let hunt = ["hunt", "ticketing/peak", "--seeds", "0..6", "--mutant", mutant];
     let (code, text) = said(&rehearse(folder.path(), &hunt));
     assert_eq!(code, Some(100), "{text}");
@@ -69,7 +69,7 @@ fn what_a_hunt_finds_can_be_played_again() {
     fs::write(&path, mended).expect("writable");
     let (code, text) = said(&rehearse(folder.path(), &["replay", "runs/latest/capsule.json"]));
     assert_eq!(code, Some(0), "{text}");
-    for said in ["another run than the capsule's", "this is another build", "no longer so: zero-oversell"] {
+    for said in ["another run than the capsule's", "this is another build", "no longer so: no-double-seat"] {
         assert!(text.contains(said), "{said} is not said in:\n{text}");
     }
 

@@ -84,7 +84,7 @@ fn customers_and_faults_one_by_one_are_the_same_run() {
 #[test]
 fn who_else_comes_does_not_change_what_a_customer_wants() {
     let plan = |customers: &[u64]| {
-        let mut scenario = read("ticketing/peak", Size::Hunt);
+        let mut scenario = read("ticketing/peak", Size::Full);
         scenario.load.clear();
         let arrival = |(index, customer): (usize, &u64)| Arrival {
             customer: Some(*customer),
@@ -221,7 +221,7 @@ fn the_story_of_a_forged_callback() {
 #[test]
 fn interrupted_it_leaves_the_best_so_far() {
     let folder = tempfile::tempdir().expect("a folder");
-    let mutant = "ticketing.deduct-check-then-set";
+    let mutant = "ticketing.seat-picked-by-first-segment";
     let hunt = ["hunt", "ticketing/peak", "--seeds", "0..6", "--mutant", mutant];
     let (_, text) = said(&rehearse(folder.path(), &hunt));
     let capsule =
@@ -244,7 +244,7 @@ fn interrupted_it_leaves_the_best_so_far() {
     let (code, again) = said(&rehearse(folder.path(), &["run", "shrunk/shrunk.toml"]));
     assert_eq!(code, Some(0), "{again}");
     assert!(
-        again.contains("the scenario expects the verdict violated (zero-oversell), and so it is"),
+        again.contains("the scenario expects the verdict violated (no-double-seat), and so it is"),
         "{again}"
     );
 }
