@@ -13,6 +13,11 @@ const fn mutant(name: &'static str, scenario: &'static str, about: &'static str)
 /// All planted bugs of the ticket sale.
 pub const MUTANTS: &[Mutant] = &[
     mutant(
+        "ticketing.seat-picked-by-first-segment",
+        PEAK,
+        "A seat is picked when it is free on the first segment of the trip: two passengers share it further on.",
+    ),
+    mutant(
         "ticketing.deduct-check-then-set",
         PEAK,
         "Stock is read in one step and written in the next: two orders that read the same number both get the last seat.",
@@ -26,11 +31,6 @@ pub const MUTANTS: &[Mutant] = &[
         "ticketing.stock-not-returned-on-payment-timeout",
         PEAK,
         "An order that is not paid in time is closed, but its stock stays taken for ever.",
-    ),
-    mutant(
-        "ticketing.seat-picked-by-first-segment",
-        PEAK,
-        "A seat is picked when it is free on the first segment of the trip: two passengers share it further on.",
     ),
     mutant(
         "ticketing.seat-freed-after-issue",
