@@ -1,16 +1,13 @@
 //! A capsule: a failure with all that it takes to play it again. The file `capsule.json` of a run that failed.
 
-use std::fmt;
 use std::path::Path;
-use std::str::FromStr;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use record::result::{FaultRecord, Verdict};
-use scenarios::Size;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use scenarios::{Size, Strategy};
+use serde::{Deserialize, Serialize};
 use world::choice::Choices;
-use world::sim::Strategy;
 use xxhash_rust::xxh3::Xxh3Default;
 
 use crate::rehearsal::Failure;
@@ -36,7 +33,7 @@ pub struct Capsule {
     /// Decides every random choice that is not recorded.
     pub seed: u64,
     /// Who runs next among tasks that are ready.
-    pub strategy: StrategyText,
+    pub strategy: Strategy,
     /// The planted mistakes that were switched on.
     pub mutants: Vec<String>,
     /// How it ended.
@@ -131,55 +128,5 @@ impl Capsule {
     /// Writes choices down.
     pub fn set_choices(&mut self, choices: &Choices) {
         self.choices = BASE64_STANDARD.encode(choices.to_bytes());
-    }
-}
-
-/// A scheduling strategy as people write it: `random`, `fifo`, or `pct:DEPTH:POLLS`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct StrategyText(pub Strategy);
-
-impl From<scenarios::Strategy> for StrategyText {
-    fn from(strategy: scenarios::Strategy) -> Self {
-        Self(match strategy {
-            scenarios::Strategy::Fifo => Strategy::Fifo,
-            scenarios::Strategy::Random => Strategy::Random,
-            scenarios::Strategy::Pct { depth, steps } => Strategy::Pct { depth, steps },
-        })
-    }
-}
-
-impl From<StrategyText> for scenarios::Strategy {
-    fn from(strategy: StrategyText) -> Self {
-        match strategy.0 {
-            Strategy::Fifo => Self::Fifo,
-            Strategy::Random => Self::Random,
-            Strategy::Pct { depth, steps } => Self::Pct { depth, steps },
-        }
-    }
-}
-
-impl fmt::Display for StrategyText {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        scenarios::Strategy::from(*self).fmt(f)
-    }
-}
-
-impl FromStr for StrategyText {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        text.parse::<scenarios::Strategy>().map(StrategyText::from)
-    }
-}
-
-impl Serialize for StrategyText {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for StrategyText {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
 }

@@ -9,15 +9,14 @@ use record::history::{History, Operation, Outcome as Ending};
 use record::result::{Coverage, InvariantResult, RunResult, SCHEMA, ServiceLevel, Verdict, Violation};
 use record::story::{self, Line};
 use record::table::Table;
-use scenarios::{Expect, Fault, Limits, Scenario};
+use scenarios::{Expect, Fault, Limits, Scenario, Strategy};
 use serde::{Deserialize, Serialize};
 use world::choice::{Choices, Replayed};
 use world::engines::EngineKind;
 use world::marks::{self, Broken, Kind};
-use world::sim::{self, Checkpoint, Config, Outcome, Progress, Strategy, TaskPanic};
+use world::sim::{self, Checkpoint, Config, Outcome, Progress, TaskPanic};
 use world::time;
 
-use crate::capsule::StrategyText;
 use crate::drive::{self, Arrived, Crowd};
 use crate::faults::Faults;
 use crate::recovery::{self, Evidence};
@@ -53,14 +52,13 @@ pub struct Request {
 impl Request {
     /// A scenario and a seed on the kernel, as the scenario says and otherwise with nothing out of the ordinary.
     pub fn new(scenario: Scenario, seed: u64) -> Request {
-        let strategy = scenario.play.strategy.map(|strategy| StrategyText::from(strategy).0);
         Request {
             engine: EngineKind::default(),
             seed,
             mutants: scenario.play.mutants.iter().cloned().collect(),
+            strategy: scenario.play.strategy.unwrap_or_default(),
             scenario,
             trace: 0..0,
-            strategy: strategy.unwrap_or_default(),
             record: false,
             replay: None,
             story: false,
@@ -137,7 +135,7 @@ pub fn play(system: &dyn System, request: &Request, progress: Progress) -> Resul
         mutants: request.mutants.clone(),
         trace: request.trace.clone(),
         progress,
-        strategy: request.strategy,
+        strategy: scheduling(request.strategy),
         record: request.record,
         replay: request.replay.clone(),
         ..Config::new(request.seed)
@@ -147,6 +145,14 @@ pub fn play(system: &dyn System, request: &Request, progress: Progress) -> Resul
     let is_told = request.story;
     let outcome = sim::run(config, move || perform(production, scenario, survivable, is_told));
     judge(request, outcome)
+}
+
+fn scheduling(strategy: Strategy) -> sim::Strategy {
+    match strategy {
+        Strategy::Fifo => sim::Strategy::Fifo,
+        Strategy::Random => sim::Strategy::Random,
+        Strategy::Pct { depth, steps } => sim::Strategy::Pct { depth, steps },
+    }
 }
 
 async fn perform(
@@ -298,9 +304,17 @@ pub struct Failure {
     pub verdict: Verdict,
     /// Simulated seconds since the start, where there is such a moment.
     pub at_s: Option<f64>,
+    /// The operations of the history that belong to it.
+    #[serde(default)]
+    pub operations: Vec<u64>,
 }
 
 impl Failure {
+    /// A failure of the whole run, at no moment of it.
+    pub fn new(of: &str, what: String, verdict: Verdict) -> Failure {
+        Failure { of: of.to_owned(), what, verdict, at_s: None, operations: Vec::new() }
+    }
+
     /// The sentence without what differs from seed to seed: numbers, and ids that are made of them.
     pub fn kind(&self) -> String {
         let mut kind = String::new();
@@ -319,18 +333,16 @@ impl Failure {
 
 /// What was not as the scenario expects it; empty when all was.
 pub fn failures(scenario: &Scenario, result: &RunResult) -> Vec<Failure> {
-    let failure =
-        |verdict: Verdict, of: &str, what: String| Failure { of: of.to_owned(), what, verdict, at_s: None };
     if let Some(expect) = &scenario.expect {
         let what = format!("the verdict was to be {}, and it is {}", expect.verdict, result.verdict);
         return if is_as_expected(expect, result) {
             Vec::new()
         } else {
-            vec![failure(Verdict::Violated, "expectation", what)]
+            vec![Failure::new("expectation", what, Verdict::Violated)]
         };
     }
     if result.verdict == Verdict::Invalid {
-        return vec![failure(Verdict::Invalid, "load", "no customer came".to_owned())];
+        return vec![Failure::new("load", "no customer came".to_owned(), Verdict::Invalid)];
     }
     let violated = result.invariants.iter().filter(|invariant| !invariant.held).map(|invariant| {
         let first = invariant.first_violation.as_ref();
@@ -340,14 +352,12 @@ pub fn failures(scenario: &Scenario, result: &RunResult) -> Vec<Failure> {
             what,
             verdict: Verdict::Violated,
             at_s: first.map(|first| first.at_s),
+            operations: first.map(|first| first.operations.clone()).unwrap_or_default(),
         }
     });
     let missed = result.service_levels.iter().filter(|level| !level.met).map(|level| {
-        failure(
-            Verdict::Slow,
-            &level.name,
-            format!("{} µs observed, {} µs allowed", level.observed_us, level.limit_us),
-        )
+        let what = format!("{} µs observed, {} µs allowed", level.observed_us, level.limit_us);
+        Failure::new(&level.name, what, Verdict::Slow)
     });
     let late = result.recovery.iter().filter(|recovery| !recovery::is_met(recovery)).map(|recovery| {
         let rto = recovery.rto_s.map_or_else(|| "never".to_owned(), |rto| format!("after {rto:.3} s"));
@@ -355,7 +365,7 @@ pub fn failures(scenario: &Scenario, result: &RunResult) -> Vec<Failure> {
             "fault {}: back {rto}, {} acknowledged writes lost, the oldest of them {:.3} s old",
             recovery.fault, recovery.lost_acknowledged, recovery.rpo_s
         );
-        failure(Verdict::Slow, "recovery", what)
+        Failure::new("recovery", what, Verdict::Slow)
     });
     violated.chain(missed).chain(late).collect()
 }
@@ -441,12 +451,7 @@ mod tests {
 
     #[test]
     fn failures_of_one_kind_differ_in_numbers_only() {
-        let failure = |what: &str| Failure {
-            of: "zero-oversell".into(),
-            what: what.into(),
-            verdict: Verdict::Violated,
-            at_s: None,
-        };
+        let failure = |what: &str| Failure::new("zero-oversell", what.to_owned(), Verdict::Violated);
         let first = failure("ICE-7 on 2017-03-31 sold 12 seats of 11 in 2nd class");
         let second = failure("ICE-9 on 2017-03-31 sold 4 seats of 3 in 1st class");
         assert_eq!(first.kind(), second.kind());

@@ -124,8 +124,8 @@ pub(crate) fn suggestion(text: &str) -> Option<String> {
     parse(&meant).is_ok().then_some(meant)
 }
 
-/// The exact form in the longest unit that divides it: `90s`, `250ms`, `2m`, `1500ms`. Nanoseconds become a fraction
-/// of a microsecond.
+/// The exact form in the longest unit that divides it: `90s`, `250ms`, `2m`, `1500ms`. What no unit divides is a fraction
+/// of the longest unit that is not longer: `1.000000001s`, `0.25us`.
 pub fn format(duration: Duration) -> String {
     let nanos = duration.as_nanos();
     if nanos == 0 {
@@ -136,8 +136,13 @@ pub fn format(duration: Duration) -> String {
             return format!("{}{unit}", nanos / u128::from(*unit_ns));
         }
     }
-    let fraction = format!("{:03}", nanos % 1000);
-    format!("{}.{}us", nanos / 1000, fraction.trim_end_matches('0'))
+    // Minutes and hours have no exact decimal fractions.
+    let longest = UNITS[..3].iter().rev().find(|(_, unit_ns)| nanos >= u128::from(*unit_ns));
+    let (unit, unit_ns) = longest.copied().unwrap_or(UNITS[0]);
+    let unit_ns = u128::from(unit_ns);
+    let digits = unit_ns.ilog10() as usize;
+    let fraction = format!("{:0digits$}", nanos % unit_ns);
+    format!("{}.{}{unit}", nanos / unit_ns, fraction.trim_end_matches('0'))
 }
 
 #[cfg(test)]
@@ -187,6 +192,22 @@ mod tests {
         ] {
             assert!(parse(text).is_err(), "{text}");
             assert_eq!(suggestion(text).as_deref(), meant, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_longest_unit_that_is_exact() {
+        for (nanos, text) in [
+            (90_000_000_000, "90s"),
+            (120_000_000_000, "2m"),
+            (1_500_000_000, "1500ms"),
+            (1_000_000_001, "1.000000001s"),
+            (1_234_567_891, "1.234567891s"),
+            (1_250_500, "1.2505ms"),
+            (1_250, "1.25us"),
+            (1, "0.001us"),
+        ] {
+            assert_eq!(format(Duration::from_nanos(nanos)), text);
         }
     }
 

@@ -27,7 +27,7 @@ pub(super) struct ReplayArgs {
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Tells the story until then, instead of the report: 12.3s since the start
-    #[arg(long, value_name = "TIME", value_parser = super::hunt::budget)]
+    #[arg(long, value_name = "TIME", value_parser = super::length_of_time)]
     until: Option<Duration>,
     /// Tells the story of this, through all services, instead of the report: order=ID, buyer=N, …
     #[arg(long, value_name = "WHAT=ID", value_parser = super::key_value)]
@@ -62,7 +62,7 @@ pub(super) fn write(
         size: if size == SizeArg::Hunt { "hunt" } else { "full" }.to_owned(),
         engine: request.engine.to_string(),
         seed: request.seed,
-        strategy: crate::capsule::StrategyText(request.strategy),
+        strategy: request.strategy,
         mutants: request.mutants.iter().cloned().collect(),
         verdict: played.result.verdict,
         failures,
@@ -158,7 +158,7 @@ pub(super) fn open<'a>(
     let request = Request {
         engine,
         mutants: capsule.mutants.iter().cloned().collect(),
-        strategy: capsule.strategy.0,
+        strategy: capsule.strategy,
         replay: Some(capsule.choices()?),
         ..Request::new(scenario, capsule.seed)
     };

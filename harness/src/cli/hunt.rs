@@ -1,19 +1,17 @@
 //! `rehearse hunt`: many seeds, and what they found.
 
-use std::io::{IsTerminal, Write};
 use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use record::result::Verdict;
 use scenarios::{Size, catalogue};
 
+use super::progress::{Line, stop_on_ctrl_c};
 use super::run::{draw_seed, print};
-use super::{Exit, PlayArgs, SizeArg, capsule, key_value, run, run_folder};
+use super::{Exit, PlayArgs, SizeArg, capsule, key_value, length_of_time, run, run_folder};
 use crate::hunt::{self, Allowance, Group, Hunt, Hunted, Mix};
 use crate::rehearsal::Failure;
 use crate::system::System;
@@ -25,8 +23,6 @@ const BUDGET: Duration = Duration::from_secs(60);
 const SHOWN_GROUPS: usize = 10;
 /// Marks that are named; of the others, how many.
 const SHOWN_MARKS: usize = 8;
-/// How often a line of progress is written, in milliseconds: on a terminal, elsewhere.
-const PROGRESS_MS: [u64; 2] = [100, 5000];
 
 #[derive(Debug, Args)]
 pub(super) struct HuntArgs {
@@ -36,7 +32,7 @@ pub(super) struct HuntArgs {
     #[arg(long, value_name = "A..B", value_parser = seed_range)]
     seeds: Option<Range<u64>>,
     /// How long to hunt: 90s, 10m [default: 1m, or until the seeds end]
-    #[arg(long, value_name = "TIME", value_parser = budget)]
+    #[arg(long, value_name = "TIME", value_parser = length_of_time)]
     budget: Option<Duration>,
     /// How many processes play at once [default: one for each core]
     #[arg(long, value_name = "N")]
@@ -52,28 +48,10 @@ pub(super) struct HuntArgs {
     mutant: Vec<String>,
     /// Who runs next among tasks that are ready in the same instant: any, by PCT, or half of the seeds each
     #[arg(long, value_enum, default_value_t)]
-    strategy: MixArg,
+    strategy: Mix,
     /// Stops at the first failure
     #[arg(long)]
     first: bool,
-}
-
-#[derive(Debug, Clone, Copy, Default, ValueEnum)]
-enum MixArg {
-    Random,
-    Pct,
-    #[default]
-    Mixed,
-}
-
-impl MixArg {
-    fn mix(self) -> Mix {
-        match self {
-            MixArg::Random => Mix::Random,
-            MixArg::Pct => Mix::Pct,
-            MixArg::Mixed => Mix::Mixed,
-        }
-    }
 }
 
 fn seed_range(text: &str) -> Result<Range<u64>, String> {
@@ -82,14 +60,6 @@ fn seed_range(text: &str) -> Result<Range<u64>, String> {
         Some((from, to)) if from < to => Ok(from..to),
         Some(_) => Err("there is no seed in this range".to_owned()),
         None => Err("expected A..B, two whole numbers".to_owned()),
-    }
-}
-
-pub(super) fn budget(text: &str) -> Result<Duration, String> {
-    match scenarios::duration::parse(text) {
-        Ok(Duration::ZERO) => Err("no time at all".to_owned()),
-        Ok(budget) => Ok(budget),
-        Err(error) => Err(format!("{error}; expected a number with its unit, such as 90s or 10m")),
     }
 }
 
@@ -113,16 +83,9 @@ pub(super) fn hunt(systems: &[&dyn System], args: &HuntArgs) -> Exit {
     if args.seeds.is_none() {
         eprintln!("from seed {}", plan.seeds.start);
     }
-    let stop = Arc::new(AtomicBool::new(false));
-    let stopped = Arc::clone(&stop);
-    if let Err(error) = ctrlc::set_handler(move || stopped.store(true, Ordering::Release)) {
-        eprintln!("Ctrl-C will end the hunt without its results: {error}");
-    }
-    let shown = AtomicU64::new(0);
-    let hunted = hunt::hunt(&plan, &stop, &|hunted| show_progress(hunted, &shown));
-    if std::io::stderr().is_terminal() {
-        write("\r\x1b[2K");
-    }
+    let (stop, line) = (stop_on_ctrl_c(), Line::new());
+    let hunted = hunt::hunt(&plan, &stop, &|hunted| line.show(|| progress_line(hunted)));
+    line.clear();
     match hunted {
         Ok(hunted) => conclude(systems, &plan, &hunted),
         Err(message) => {
@@ -167,7 +130,7 @@ fn plan(systems: &[&dyn System], args: &HuntArgs) -> Result<Hunt, String> {
         jobs: args.jobs.map_or(cores, NonZeroUsize::get),
         mutants: args.mutant.clone(),
         canaries,
-        mix: args.strategy.mix(),
+        mix: args.strategy,
         first: args.first,
         allowance: Allowance::default(),
     })
@@ -209,28 +172,13 @@ fn scenarios_of(given: &str) -> Result<Vec<String>, String> {
     Ok(found)
 }
 
-/// One line now and then.
-fn show_progress(hunted: &Hunted, shown_ms: &AtomicU64) {
-    let is_terminal = std::io::stderr().is_terminal();
-    let now_ms = u64::try_from(hunted.wall.as_millis()).unwrap_or(u64::MAX);
-    let period = PROGRESS_MS[usize::from(!is_terminal)];
-    if now_ms < shown_ms.load(Ordering::Relaxed) + period {
-        return;
-    }
-    shown_ms.store(now_ms, Ordering::Relaxed);
+fn progress_line(hunted: &Hunted) -> String {
     let kinds = match hunted.findings.len() {
         0 => "nothing found".to_owned(),
         1 => "1 kind of failure".to_owned(),
         many => format!("{many} kinds of failure"),
     };
-    let line = format!("{} seeds, {:.1} per second, {kinds}", hunted.played, per_second(hunted));
-    write(&if is_terminal { format!("\r\x1b[2K{line}") } else { format!("{line}\n") });
-}
-
-/// Progress that cannot be shown is no reason to stop.
-fn write(text: &str) {
-    let mut stderr = std::io::stderr().lock();
-    drop(stderr.write_all(text.as_bytes()).and_then(|()| stderr.flush()));
+    format!("{} seeds, {:.1} per second, {kinds}", hunted.played, per_second(hunted))
 }
 
 fn per_second(hunted: &Hunted) -> f64 {
@@ -358,12 +306,9 @@ mod tests {
     }
 
     #[test]
-    fn ranges_and_budgets_say_what_is_wrong_with_them() {
+    fn ranges_say_what_is_wrong_with_them() {
         assert_eq!(seed_range("3..9"), Ok(3..9));
         assert!(seed_range("9..3").is_err_and(|what| what.contains("no seed")));
         assert!(seed_range("9").is_err_and(|what| what.contains("A..B")));
-        assert_eq!(budget("90s"), Ok(Duration::from_secs(90)));
-        assert!(budget("90").is_err_and(|what| what.contains("unit")));
-        assert!(budget("0s").is_err());
     }
 }

@@ -12,13 +12,13 @@ mod shrink;
 mod verify;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use scenarios::Size;
+use scenarios::{Size, Strategy};
 use world::engines::{EngineKind, UnknownEngine};
 
 pub use self::exit::Exit;
-use crate::capsule::StrategyText;
 use crate::system::System;
 
 /// Rehearse the peak before the peak: play a whole commerce system by seed, and check that no sale goes wrong.
@@ -74,7 +74,7 @@ struct PlayArgs {
     /// Who runs next among tasks that are ready in the same instant: random, fifo, or pct:DEPTH:POLLS [default: the
     /// scenario's, or random]
     #[arg(long, value_name = "STRATEGY")]
-    strategy: Option<StrategyText>,
+    strategy: Option<Strategy>,
 }
 
 impl PlayArgs {
@@ -156,6 +156,15 @@ fn key_value(text: &str) -> Result<(String, String), String> {
     Ok((key.trim().to_owned(), value.trim().to_owned()))
 }
 
+/// A length of time that is not zero.
+fn length_of_time(text: &str) -> Result<Duration, String> {
+    match scenarios::duration::parse(text) {
+        Ok(Duration::ZERO) => Err("no time at all".to_owned()),
+        Ok(time) => Ok(time),
+        Err(error) => Err(format!("{error}; expected a number with its unit, such as 90s or 10m")),
+    }
+}
+
 fn mark_range(text: &str) -> Result<std::ops::Range<u64>, String> {
     let ends = text.split_once("..").and_then(|(from, to)| Some(from.parse().ok()?..to.parse().ok()?));
     ends.ok_or_else(|| "expected FROM..TO, two whole numbers".to_owned())
@@ -193,5 +202,12 @@ mod tests {
     fn the_command_line_is_consistent() {
         use clap::CommandFactory;
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn lengths_of_time_say_what_is_wrong_with_them() {
+        assert_eq!(length_of_time("90s"), Ok(Duration::from_secs(90)));
+        assert!(length_of_time("90").is_err_and(|what| what.contains("unit")));
+        assert!(length_of_time("0s").is_err());
     }
 }

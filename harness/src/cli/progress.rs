@@ -1,10 +1,13 @@
 //! Progress on stderr: a bar on a terminal, a plain line every few seconds elsewhere.
 
 use std::io::{IsTerminal, Write};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use world::sim::Progress;
+
+use crate::hunt::now;
 
 const BAR_WIDTH: usize = 30;
 /// How often the bar moves.
@@ -47,6 +50,49 @@ impl Drop for SetOnDrop<'_> {
         self.0.store(true, Ordering::Release);
         self.1.unpark();
     }
+}
+
+/// A line that is written anew now and then, by whoever has progress to show.
+pub(super) struct Line {
+    is_terminal: bool,
+    began: Instant,
+    /// When it was written last, in milliseconds since it began.
+    shown_ms: AtomicU64,
+}
+
+impl Line {
+    pub(super) fn new() -> Self {
+        Self { is_terminal: std::io::stderr().is_terminal(), began: now(), shown_ms: AtomicU64::new(0) }
+    }
+
+    /// Writes the line, unless it has just been written.
+    pub(super) fn show(&self, line: impl FnOnce() -> String) {
+        let period = if self.is_terminal { BAR_EVERY } else { BAR_EVERY * PLAIN_LINE_EVERY };
+        let now_ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let period_ms = u64::try_from(period.as_millis()).unwrap_or(u64::MAX);
+        if now_ms < self.shown_ms.load(Ordering::Relaxed).saturating_add(period_ms) {
+            return;
+        }
+        self.shown_ms.store(now_ms, Ordering::Relaxed);
+        write(&if self.is_terminal { format!("\r\x1b[2K{}", line()) } else { format!("{}\n", line()) });
+    }
+
+    /// Takes it off the terminal.
+    pub(super) fn clear(self) {
+        if self.is_terminal {
+            write("\r\x1b[2K");
+        }
+    }
+}
+
+/// Becomes true when the user wants an end: then whatever is there is the result.
+pub(super) fn stop_on_ctrl_c() -> Arc<AtomicBool> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let stopped = Arc::clone(&stop);
+    if let Err(error) = ctrlc::set_handler(move || stopped.store(true, Ordering::Release)) {
+        eprintln!("Ctrl-C will end it without a result: {error}");
+    }
+    stop
 }
 
 /// Progress that cannot be shown is no reason to stop.

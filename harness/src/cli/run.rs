@@ -102,7 +102,7 @@ pub(super) fn request(scenario: Scenario, play: &PlayArgs, seed: u64) -> Request
         request.mutants = play.mutant.iter().cloned().collect();
     }
     if let Some(strategy) = play.strategy {
-        request.strategy = strategy.0;
+        request.strategy = strategy;
     }
     request
 }

@@ -2,11 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{IsTerminal, Write};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use clap::Args;
@@ -14,11 +11,10 @@ use record::result::Verdict;
 use reports::story::Focus;
 use scenarios::{Arrivals, Expect, Scenario, Size, SystemVocabulary};
 
-use super::hunt::budget;
+use super::progress::{Line, stop_on_ctrl_c};
 use super::run::{print, quoted};
-use super::{Exit, capsule, run_folder};
+use super::{Exit, capsule, length_of_time, run_folder};
 use crate::capsule::Capsule;
-use crate::hunt::now;
 use crate::rehearsal::{Failure, Played, Request};
 use crate::shrink::{self, Error, Progress, Shrunk, Start};
 use crate::system::System;
@@ -29,15 +25,13 @@ const BUDGET: &str = "2m";
 const STORY_MAX: usize = 58;
 /// Shorter words are not taken for ids.
 const ID_MIN: usize = 6;
-/// How often a line of progress is written, in milliseconds: on a terminal, elsewhere.
-const PROGRESS_MS: [u64; 2] = [100, 5000];
 
 #[derive(Debug, Args)]
 pub(super) struct ShrinkArgs {
     /// The capsule of a run that failed: runs/latest/capsule.json
     capsule: PathBuf,
     /// How long to go on: 90s, 10m; Ctrl-C ends it at any time with the best so far
-    #[arg(long, value_name = "TIME", value_parser = budget, default_value = BUDGET)]
+    #[arg(long, value_name = "TIME", value_parser = length_of_time, default_value = BUDGET)]
     budget: Duration,
     /// How many processes play at once [default: one for each core]
     #[arg(long, value_name = "N")]
@@ -55,16 +49,9 @@ pub(super) fn shrink(systems: &[&dyn System], args: &ShrinkArgs) -> Exit {
             return Exit::Usage;
         }
     };
-    let stop = Arc::new(AtomicBool::new(false));
-    let stopped = Arc::clone(&stop);
-    if let Err(error) = ctrlc::set_handler(move || stopped.store(true, Ordering::Release)) {
-        eprintln!("Ctrl-C will end it without a result: {error}");
-    }
-    let (began, shown) = (now(), AtomicU64::new(0));
-    let result = shrink::shrink(&start, &stop, &|progress| show_progress(progress, began.elapsed(), &shown));
-    if std::io::stderr().is_terminal() {
-        write("\r\x1b[2K");
-    }
+    let (stop, line) = (stop_on_ctrl_c(), Line::new());
+    let result = shrink::shrink(&start, &stop, &|progress| line.show(|| progress_line(progress)));
+    line.clear();
     let shrunk = match result {
         Ok(shrunk) => shrunk,
         Err(Error::Gone(what)) => {
@@ -147,14 +134,9 @@ fn name(scenario: &mut Scenario, capsule: &Capsule, failure: &Failure, system: &
 
 /// What led to the failure: what its operations and the ids that it names have to do with.
 fn story(failure: &Failure, played: &Played) -> String {
-    let violations = played.result.invariants.iter().filter(|invariant| invariant.name == failure.of);
-    let named: Vec<u64> = violations
-        .filter_map(|invariant| invariant.first_violation.as_ref())
-        .flat_map(|violation| violation.operations.iter().copied())
-        .collect();
     let mut ids: BTreeSet<String> = ids_of(&failure.what).collect();
     played.history.with_operations(|operations| {
-        for operation in named.iter().filter_map(|id| operations.get(*id as usize)) {
+        for operation in failure.operations.iter().filter_map(|id| operations.get(*id as usize)) {
             ids.insert(operation.id.to_string());
             ids.extend(ids_of(operation.value.as_deref().unwrap_or_default()));
         }
@@ -185,23 +167,7 @@ fn customers(scenario: &Scenario) -> usize {
     listed.sum()
 }
 
-/// One line now and then.
-fn show_progress(progress: Progress, elapsed: Duration, shown_ms: &AtomicU64) {
-    let is_terminal = std::io::stderr().is_terminal();
-    let now_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
-    if now_ms < shown_ms.load(Ordering::Relaxed) + PROGRESS_MS[usize::from(!is_terminal)] {
-        return;
-    }
-    shown_ms.store(now_ms, Ordering::Relaxed);
+fn progress_line(progress: Progress) -> String {
     let Progress { tried, faults, customers, operations } = progress;
-    let line = format!(
-        "{tried} candidates tried; left: {faults} faults, {customers} customers, {operations} operations"
-    );
-    write(&if is_terminal { format!("\r\x1b[2K{line}") } else { format!("{line}\n") });
-}
-
-/// Progress that cannot be shown is no reason to stop.
-fn write(text: &str) {
-    let mut stderr = std::io::stderr().lock();
-    drop(stderr.write_all(text.as_bytes()).and_then(|()| stderr.flush()));
+    format!("{tried} candidates tried; left: {faults} faults, {customers} customers, {operations} operations")
 }

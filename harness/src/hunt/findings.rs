@@ -67,17 +67,16 @@ impl Findings {
 #[cfg(test)]
 mod tests {
     use record::result::Verdict;
-    use world::sim::Strategy;
+    use scenarios::Strategy;
 
     use super::*;
-    use crate::capsule::StrategyText;
 
     fn task(seed: u64) -> Task {
-        Task { scenario: 0, seed, mutants: vec![], strategy: StrategyText(Strategy::Random) }
+        Task { scenario: 0, seed, mutants: vec![], strategy: Strategy::Random }
     }
 
     fn failure(of: &str, what: &str, at_s: f64) -> Failure {
-        Failure { of: of.into(), what: what.into(), verdict: Verdict::Violated, at_s: Some(at_s) }
+        Failure { at_s: Some(at_s), ..Failure::new(of, what.into(), Verdict::Violated) }
     }
 
     #[test]

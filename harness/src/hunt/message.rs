@@ -1,8 +1,8 @@
 //! What a hunt and its workers say to each other: one JSON document a line.
 
+use scenarios::Strategy;
 use serde::{Deserialize, Serialize};
 
-use crate::capsule::StrategyText;
 use crate::rehearsal::Failure;
 use crate::target::Target;
 
@@ -33,7 +33,7 @@ pub struct Task {
     /// The planted mistakes that are switched on.
     pub mutants: Vec<String>,
     /// Who runs next among tasks that are ready.
-    pub strategy: StrategyText,
+    pub strategy: Strategy,
 }
 
 /// How it went.

@@ -19,7 +19,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use record::result::Verdict;
-use world::sim::Strategy;
+use scenarios::Strategy;
 
 pub use self::findings::{Findings, Group};
 pub use self::message::Task;
@@ -28,7 +28,6 @@ pub use self::player::Allowance;
 pub(crate) use self::player::{Lost, Player, SUBCOMMAND, now};
 pub(crate) use self::worker::work;
 
-use crate::capsule::StrategyText;
 use crate::rehearsal::Failure;
 use crate::target::Target;
 
@@ -61,7 +60,7 @@ pub struct Hunt {
 }
 
 /// Which strategies the seeds of a hunt are played with.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Mix {
     /// Any ready task, equally likely.
     Random,
@@ -180,7 +179,7 @@ impl Shared<'_> {
                 scenario,
                 seed: self.hunt.seeds.start,
                 mutants: Vec::new(),
-                strategy: StrategyText(Strategy::Random),
+                strategy: Strategy::Random,
             };
             let measured = self.ask(&mut player, &task)?;
             self.lock().polls.push(measured.map_or(0, |answer| answer.polls));
@@ -233,7 +232,7 @@ impl Shared<'_> {
         state.next =
             if scenario + 1 < self.hunt.targets.len() { (seed, scenario + 1) } else { (seed + 1, 0) };
         let polls = state.polls.get(scenario).copied().unwrap_or_default();
-        let strategy = StrategyText(self.hunt.mix.strategy(seed, polls));
+        let strategy = self.hunt.mix.strategy(seed, polls);
         Some(Task { scenario, seed, mutants: self.hunt.mutants.clone(), strategy })
     }
 
@@ -260,12 +259,7 @@ impl Shared<'_> {
                 }
                 Err(Lost::Stopped) => {}
                 Err(Lost::Finding(what)) => {
-                    let failure = Failure {
-                        of: "a run that ends".to_owned(),
-                        what,
-                        verdict: Verdict::Violated,
-                        at_s: None,
-                    };
+                    let failure = Failure::new("a run that ends", what, Verdict::Violated);
                     self.note(&task, Answer { failures: vec![failure], ..Answer::default() }, show);
                 }
                 Err(Lost::Broken(what)) => {

@@ -42,7 +42,7 @@ fn play(system: &dyn System, scenario: &Scenario, task: &Task) -> Answer {
     if !task.mutants.is_empty() {
         request.mutants = task.mutants.iter().cloned().collect();
     }
-    request.strategy = task.strategy.0;
+    request.strategy = task.strategy;
     match rehearsal::play(system, &request, Progress::default()) {
         Ok(played) => {
             let (reached, missed): (Vec<_>, Vec<_>) =
@@ -66,12 +66,7 @@ fn play(system: &dyn System, scenario: &Scenario, task: &Task) -> Answer {
             }
         }
         Err(error) => {
-            let failure = Failure {
-                of: "internal error".to_owned(),
-                what: error.to_string(),
-                verdict: Verdict::Violated,
-                at_s: None,
-            };
+            let failure = Failure::new("internal error", error.to_string(), Verdict::Violated);
             Answer { failures: vec![failure], ..Answer::default() }
         }
     }

@@ -4,6 +4,7 @@
 //! | to find | look in |
 //! | --- | --- |
 //! | in which order what is tried | here |
+//! | plans that are written out, and the smallest of them | `plan` |
 //! | what is simpler than what | `simpler` |
 //! | delta debugging | `ddmin` |
 //! | how candidates are played | `trials` |
@@ -15,6 +16,7 @@
 //! what comes after it. Where a planted mistake is switched on, it must hold without that mistake.
 
 mod ddmin;
+mod plan;
 mod simpler;
 mod trials;
 
@@ -23,12 +25,11 @@ use std::ops::Range;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use scenarios::{Arrival, Arrivals, Fault, Journey, Play, Scenario, Strategy, SystemVocabulary};
+use scenarios::{Arrival, Fault, Play, Scenario, Strategy, SystemVocabulary};
 use world::sim::Progress as Simulated;
 
 use self::ddmin::ddmin;
 use self::trials::{Aim, Trial, Trials};
-use crate::capsule::StrategyText;
 use crate::hunt::now;
 use crate::rehearsal::{self, Failure, Played, Request};
 use crate::system::System;
@@ -54,7 +55,7 @@ const WAITING: Duration = Duration::from_secs(30);
 /// Seeds that are looked through for races.
 const MEETING_SEEDS: u64 = 60;
 /// A run that takes longer is first looked for at hunting size.
-const LONG_RUN: Duration = Duration::from_millis(700);
+const SLOW_RUN: Duration = Duration::from_millis(700);
 /// Seeds at hunting size until the full size is shrunk after all.
 const HUNTING_SEEDS: u64 = 200;
 
@@ -140,7 +141,7 @@ pub fn shrink(start: &Start<'_>, stop: &AtomicBool, show: &dyn Fn(Progress)) -> 
     };
     shrinker.write_out()?;
     shrinker.simplify()?;
-    let played = shrinker.survey_told(true)?;
+    let played = shrinker.survey(true)?;
     let failures = rehearsal::failures(&shrinker.best, &played.result);
     let failure = shrinker.aim.hit(&failures).cloned().ok_or_else(|| {
         Error::Internal("the shrunk scenario fails in a worker and holds here: see `rehearse verify`".into())
@@ -164,15 +165,10 @@ struct Shrinker<'a> {
 }
 
 impl Shrinker<'_> {
-    /// Plays the best so far, here.
-    fn survey(&mut self) -> Result<Played, Error> {
-        self.survey_told(false)
-    }
-
-    fn survey_told(&mut self, story: bool) -> Result<Played, Error> {
+    /// Plays the best so far, here, and tells its story?
+    fn survey(&mut self, story: bool) -> Result<Played, Error> {
         let request = Request { story, ..Request::new(self.best.clone(), self.seed) };
-        let played = rehearsal::play(self.start.system, &request, Simulated::default())
-            .map_err(|error| Error::Internal(error.to_string()))?;
+        let played = play(self.start, &request)?;
         self.operations = played.history.len() as u64;
         Ok(played)
     }
@@ -197,7 +193,7 @@ impl Shrinker<'_> {
             return Err(Error::Gone(what));
         }
         self.trials.set_cost(Duration::from_secs_f64(played.result.wall_s));
-        let strategy = Strategy::from(StrategyText(request.strategy));
+        let strategy = request.strategy;
         let as_played = Play {
             seed: None,
             strategy: (strategy != Strategy::default()).then_some(strategy),
@@ -205,7 +201,7 @@ impl Shrinker<'_> {
         };
         self.best = Scenario { play: as_played.clone(), ..request.scenario.clone() };
         self.operations = played.history.len() as u64;
-        let planned = written_out(&self.best, &played);
+        let planned = plan::written_out(&self.best, &played);
         let involved = self.involved(&played);
         self.begin(planned)?;
         if !self.best.play.mutants.is_empty() {
@@ -218,7 +214,7 @@ impl Shrinker<'_> {
         if self.smallest_first(&involved)? {
             return Ok(());
         }
-        if self.trials.cost() > LONG_RUN
+        if self.trials.cost() > SLOW_RUN
             && let Some(mut hunting) = self.start.hunting.clone()
         {
             hunting.play = Play { strategy: None, ..as_played };
@@ -227,8 +223,8 @@ impl Shrinker<'_> {
             if let Some(found) = self.trials.first(&trials)? {
                 let before = (self.best.clone(), self.seed);
                 (self.best, self.seed) = (hunting, found as u64);
-                let played = self.survey()?;
-                let planned = written_out(&self.best, &played);
+                let played = self.survey(false)?;
+                let planned = plan::written_out(&self.best, &played);
                 let involved = self.involved(&played);
                 if self.begin(planned).is_err() {
                     (self.best, self.seed) = before;
@@ -247,7 +243,7 @@ impl Shrinker<'_> {
         let until = self.trials.left() / 5 * 3;
         for seeds in SMALL_SEEDS {
             for count in SMALL_CROWDS {
-                let candidates = simpler::smallest_plans(&planned, involved, *count, self.system);
+                let candidates = plan::smallest_plans(&planned, involved, *count, self.system);
                 if self.trials.left() < until {
                     return Ok(false);
                 }
@@ -269,13 +265,13 @@ impl Shrinker<'_> {
     fn meeting(&mut self, planned: &Scenario, involved: &[u64], until: Duration) -> Result<bool, Error> {
         for seed in 0..MEETING_SEEDS {
             let mut trials = Vec::new();
-            for plan in simpler::small_crowds(planned, involved, self.system) {
+            for plan in plan::small_crowds(planned, involved, self.system) {
                 let request = Request::new(plan.clone(), seed);
                 // A plan that cannot be played, with nothing on sale for example, is no candidate.
                 let Ok(played) = rehearsal::play(self.start.system, &request, Simulated::default()) else {
                     continue;
                 };
-                let meetings = simpler::meetings(&plan, &played.history);
+                let meetings = plan::meetings(&plan, &played.history);
                 trials.extend(meetings.into_iter().map(|scenario| Trial { scenario, seed }));
             }
             if self.trials.left() < until {
@@ -305,7 +301,7 @@ impl Shrinker<'_> {
     /// Everything that makes it simpler, again and again until nothing does.
     fn simplify(&mut self) -> Result<(), Error> {
         self.schedule()?;
-        if customers(&self.best).len() > CROWD {
+        if plan::customers(&self.best).len() > CROWD {
             self.customers()?;
         }
         loop {
@@ -325,7 +321,7 @@ impl Shrinker<'_> {
 
     /// When nothing gets simpler any more, a rare seed may still do: one with which a customer gets to the point at once.
     fn other_seeds(&mut self) -> Result<bool, Error> {
-        let all = customers(&self.best);
+        let all = plan::customers(&self.best);
         for index in 0..all.len() {
             let Some(operations) = all[index].1.operations.filter(|operations| *operations > FEW) else {
                 continue;
@@ -334,7 +330,7 @@ impl Shrinker<'_> {
             let few = (FEW - 2..=FEW).filter(|few| *few < operations).map(|few| {
                 fewer[index].1.operations = Some(few);
                 let duration = self.best.duration.max(WAITING);
-                Scenario { duration, ..simpler::with_customers(&self.best, &fewer) }
+                Scenario { duration, ..plan::with_customers(&self.best, &fewer) }
             });
             let candidates: Vec<Scenario> = few.collect();
             let seeds = self.trials.fit_into(self.trials.left() / 2) / candidates.len().max(1);
@@ -351,7 +347,7 @@ impl Shrinker<'_> {
         let time = (self.trials.left() / STEP_SHARE).min(STEP_MAX);
         let seeds = self.trials.fit_into(time) / candidates.len().max(1);
         // A crowd is slow to play, and with its own seed those who stay do the same without those who go.
-        let is_crowd = customers(&self.best).len() > CROWD;
+        let is_crowd = plan::customers(&self.best).len() > CROWD;
         self.attempt_with(candidates, 0..seeds.clamp(1, if is_crowd { 2 } else { SEEDS_MAX }))
     }
 
@@ -385,7 +381,7 @@ impl Shrinker<'_> {
     }
 
     fn report(&self) {
-        let customers = customers(&self.best);
+        let customers = plan::customers(&self.best);
         let granted: Option<u64> = customers.iter().map(|(_, arrival)| arrival.operations).sum();
         (self.show)(Progress {
             tried: self.trials.played(),
@@ -442,53 +438,52 @@ impl Shrinker<'_> {
             candidate.load.remove(journey);
             self.attempt(&[candidate])?;
         }
-        let played = self.survey()?;
+        let played = self.survey(false)?;
         let involved = self.involved(&played);
-        let all = customers(&self.best);
+        let all = plan::customers(&self.best);
         let few: Vec<_> = all
             .iter()
             .filter(|(_, arrival)| arrival.customer.is_some_and(|c| involved.contains(&c)))
             .cloned()
             .collect();
         if !few.is_empty() && few.len() < all.len() {
-            let candidate = simpler::with_customers(&self.best, &few);
+            let candidate = plan::with_customers(&self.best, &few);
             self.attempt(&[candidate])?;
         }
-        self.fewest(customers(&self.best), simpler::with_customers)
+        self.fewest(plan::customers(&self.best), plan::with_customers)
     }
 
-    /// The customers whose operations the failure names.
+    /// The customers whose operations the failures of a run name.
     fn involved(&self, played: &Played) -> Vec<u64> {
-        let violations =
-            played.result.invariants.iter().filter_map(|invariant| invariant.first_violation.as_ref());
-        let named: Vec<u64> = violations.flat_map(|violation| violation.operations.iter().copied()).collect();
+        let failures = rehearsal::failures(&self.best, &played.result);
+        let named = failures.iter().flat_map(|failure| &failure.operations);
         played.history.with_operations(|operations| {
             let process = |id: &u64| operations.get(*id as usize).map(|operation| operation.process);
-            named.iter().filter_map(process).collect()
+            named.filter_map(process).collect()
         })
     }
 
     /// Fewer operations of each customer: those at the end go first.
     fn operations(&mut self) -> Result<(), Error> {
-        let played = self.survey()?;
+        let played = self.survey(false)?;
         let mut made: BTreeMap<u64, u64> = BTreeMap::new();
         played.history.with_operations(|operations| {
             operations.iter().for_each(|operation| *made.entry(operation.process).or_default() += 1);
         });
         // Whoever makes no operation is not needed; who makes some makes no more from now on.
-        let all: Vec<(String, Arrival)> = customers(&self.best)
+        let all: Vec<(String, Arrival)> = plan::customers(&self.best)
             .into_iter()
             .filter_map(|(journey, arrival)| {
                 let operations = made.get(&arrival.customer?).copied()?;
                 Some((journey, Arrival { operations: Some(operations), ..arrival }))
             })
             .collect();
-        let pinned = simpler::with_customers(&self.best, &all);
+        let pinned = plan::with_customers(&self.best, &all);
         if pinned != self.best && self.attempt(&[pinned])?.is_none() {
             return Ok(());
         }
         for index in (0..all.len()).rev() {
-            let mut current = customers(&self.best);
+            let mut current = plan::customers(&self.best);
             let Some(operations) = current.get(index).and_then(|(_, arrival)| arrival.operations) else {
                 continue;
             };
@@ -498,7 +493,7 @@ impl Shrinker<'_> {
             let mut candidates = Vec::new();
             for fewer in 1..operations {
                 current[index].1.operations = Some(fewer);
-                let candidate = simpler::with_customers(&self.best, &current);
+                let candidate = plan::with_customers(&self.best, &current);
                 candidates.push(Scenario { duration: longer, ..candidate.clone() });
                 candidates.push(candidate);
             }
@@ -552,42 +547,4 @@ impl Shrinker<'_> {
 fn play(start: &Start<'_>, request: &Request) -> Result<Played, Error> {
     rehearsal::play(start.system, request, Simulated::default())
         .map_err(|error| Error::Internal(error.to_string()))
-}
-
-/// The scenario with the faults and customers of its run; what they were drawn from, and what is expected, is left out.
-fn written_out(scenario: &Scenario, played: &Played) -> Scenario {
-    let mut load: BTreeMap<String, Journey> = BTreeMap::new();
-    for arrived in &played.plan.arrived {
-        let patience = scenario.load.get(&arrived.journey).and_then(|journey| journey.patience);
-        let journey = load
-            .entry(arrived.journey.clone())
-            .or_insert_with(|| Journey { arrivals: Arrivals::Listed(Vec::new()), patience });
-        if let Arrivals::Listed(listed) = &mut journey.arrivals {
-            listed.push(Arrival {
-                at: arrived.at,
-                customer: Some(arrived.number),
-                operations: arrived.operations,
-            });
-        }
-    }
-    Scenario {
-        load,
-        faults: played.plan.faults.clone(),
-        swarm: None,
-        expect: None,
-        settings: simpler::with_absolute_paths(&scenario.settings),
-        ..scenario.clone()
-    }
-}
-
-/// All customers of a plan that is written out, by their time.
-fn customers(scenario: &Scenario) -> Vec<(String, Arrival)> {
-    let mut all: Vec<(String, Arrival)> = Vec::new();
-    for (name, journey) in &scenario.load {
-        if let Arrivals::Listed(listed) = &journey.arrivals {
-            all.extend(listed.iter().map(|arrival| (name.clone(), *arrival)));
-        }
-    }
-    all.sort_by_key(|(_, arrival)| arrival.at);
-    all
 }

@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use record::history::History;
 use scenarios::{
-    Arrival, Arrivals, Fault, HostEffect, Journey, Jump, Kind, LinkEffect, Links, Scenario, Settings, Side,
-    Size, Strike, SystemVocabulary, Value, Vocabulary,
+    Arrivals, Fault, HostEffect, Jump, Kind, LinkEffect, Links, Scenario, Side, Size, Strike,
+    SystemVocabulary, Value, Vocabulary,
 };
 
 /// Candidates for a scenario, the simplest first.
@@ -36,140 +35,7 @@ pub(super) fn without_mutants(scenario: &Scenario) -> Scenario {
     candidate
 }
 
-/// Settings whose files do not depend on where a scenario's file lies.
-pub(super) fn with_absolute_paths(settings: &Settings) -> Settings {
-    let mut absolute = settings.clone();
-    for (key, value) in settings.iter() {
-        if let Value::File(Some(path)) = value
-            && let Ok(path) = std::path::absolute(path)
-        {
-            absolute.set(key, Value::File(Some(path)));
-        }
-    }
-    absolute
-}
-
-/// The scenario with these customers instead of its own.
-pub(super) fn with_customers(scenario: &Scenario, customers: &[(String, Arrival)]) -> Scenario {
-    let mut load: BTreeMap<String, Journey> = BTreeMap::new();
-    for (name, arrival) in customers {
-        let patience = scenario.load.get(name).and_then(|journey| journey.patience);
-        let journey = load
-            .entry(name.clone())
-            .or_insert_with(|| Journey { arrivals: Arrivals::Listed(Vec::new()), patience });
-        if let Arrivals::Listed(listed) = &mut journey.arrivals {
-            listed.push(*arrival);
-        }
-    }
-    load.values_mut().for_each(|journey| {
-        if let Arrivals::Listed(listed) = &mut journey.arrivals {
-            listed.sort_by_key(|arrival| arrival.at);
-        }
-    });
-    Scenario { load, ..scenario.clone() }
-}
-
-/// Whole numbers of the smallest plans are at most these.
-const SMALL_COUNTS: [i64; 4] = [1, 2, 4, i64::MAX];
-/// Their customers see it through, or leave early.
-const SMALL_OPERATIONS: [Option<u64>; 4] = [Some(3), None, Some(4), Some(5)];
-
-/// Plans of so many customers: those who are involved in the failure, else any; when they came, or together at the
-/// begin, or one after the other; in worlds of several sizes; with the faults and without.
-pub(super) fn smallest_plans(
-    planned: &Scenario,
-    involved: &[u64],
-    count: usize,
-    system: &SystemVocabulary,
-) -> Vec<Scenario> {
-    let few = few(planned, involved, count);
-    let step = planned.duration / (count as u32 + 1);
-    let mut places: Vec<&dyn Fn(usize, Duration) -> Duration> = vec![&|_, _| Duration::ZERO];
-    let one_by_one = |index: usize, _| round(step * index as u32, 1);
-    if count > 1 {
-        places.push(&one_by_one);
-    }
-    let as_they_came = |_, at| at;
-    let mut candidates = Vec::new();
-    for faults in [Vec::new(), planned.faults.clone()] {
-        if !candidates.is_empty() {
-            if faults.is_empty() {
-                break;
-            }
-            // When they come matters beside faults.
-            places.push(&as_they_came);
-        }
-        for (most, place) in
-            SMALL_COUNTS.into_iter().flat_map(|most| places.iter().map(move |place| (most, place)))
-        {
-            for operations in if count == 1 { &SMALL_OPERATIONS[..] } else { &SMALL_OPERATIONS[..2] } {
-                let customer = |(index, (journey, arrival)): (usize, &(String, Arrival))| {
-                    let at = place(index, arrival.at);
-                    (journey.clone(), Arrival { at, operations: *operations, ..*arrival })
-                };
-                let crowd: Vec<_> = few.iter().enumerate().map(customer).collect();
-                let plan = Scenario { faults: faults.clone(), ..with_customers(planned, &crowd) };
-                candidates.push(with_counts(&plan, most, system));
-            }
-        }
-    }
-    candidates
-}
-
-/// So many customers: those who are involved in the failure, else any.
-fn few(planned: &Scenario, involved: &[u64], count: usize) -> Vec<(String, Arrival)> {
-    let all = super::customers(planned);
-    let is_involved =
-        |arrival: &Arrival| arrival.customer.is_some_and(|customer| involved.contains(&customer));
-    // Of those who are involved, the last ones: what fails, fails when they come.
-    let (some, others): (Vec<_>, Vec<_>) = all.into_iter().partition(|(_, arrival)| is_involved(arrival));
-    some.into_iter().rev().chain(others).take(count).collect()
-}
-
-/// Two customers or a handful who come together, in small worlds.
-pub(super) fn small_crowds(planned: &Scenario, involved: &[u64], system: &SystemVocabulary) -> Vec<Scenario> {
-    let mut plans = Vec::new();
-    for (count, most) in [(2, 1), (2, 2), (6, 1), (6, 3)] {
-        let mut crowd = few(planned, involved, count);
-        crowd
-            .iter_mut()
-            .for_each(|(_, arrival)| *arrival = Arrival { at: Duration::ZERO, operations: None, ..*arrival });
-        let plan = Scenario { faults: Vec::new(), ..with_customers(planned, &crowd) };
-        plans.push(with_counts(&plan, most, system));
-    }
-    plans
-}
-
-/// How far from each other customers do what they do in the same instant, in microseconds.
-const APART_US: [u64; 4] = [0, 500, 1000, 2000];
-
-/// The plan with its customers coming so that, for each operation that all of them make, they make it together.
-pub(super) fn meetings(plan: &Scenario, history: &History) -> Vec<Scenario> {
-    let customers = super::customers(plan);
-    // When each made an operation first, by its name.
-    let mut made: BTreeMap<&'static str, BTreeMap<u64, Duration>> = BTreeMap::new();
-    history.with_operations(|operations| {
-        for operation in operations {
-            made.entry(operation.name).or_default().entry(operation.process).or_insert(operation.invoked);
-        }
-    });
-    let by_all = made.into_values().filter(|when| when.len() == customers.len());
-    let mut plans = Vec::new();
-    for when in by_all {
-        let Some(last) = when.values().max().copied() else { continue };
-        for apart in APART_US {
-            let mut moved = customers.clone();
-            for (index, (_, arrival)) in moved.iter_mut().enumerate() {
-                let made = arrival.customer.and_then(|customer| when.get(&customer)).copied().unwrap_or(last);
-                arrival.at += last - made + Duration::from_micros(apart * index as u64);
-            }
-            plans.push(with_customers(plan, &moved));
-        }
-    }
-    plans
-}
-
-fn with_counts(scenario: &Scenario, most: i64, system: &SystemVocabulary) -> Scenario {
+pub(super) fn with_counts(scenario: &Scenario, most: i64, system: &SystemVocabulary) -> Scenario {
     let mut candidate = scenario.clone();
     for (key, value, least) in counts(scenario, system) {
         candidate.settings.set(key, Value::Integer(value.min(least.max(most))));
@@ -223,8 +89,8 @@ fn unusual<'a>(
     system.settings.iter().filter(|setting| scenario.settings.get(setting.key) != Some(&setting.default))
 }
 
-/// The settings that are not as the system has them, but for those that are whole numbers: to have more of something is
-/// not simpler.
+/// The settings that are not as the system has them, but for counts that are smaller than the system's: to have more of
+/// something is not simpler.
 pub(super) fn unusual_settings(scenario: &Scenario, system: &SystemVocabulary) -> Vec<&'static str> {
     let unusual = unusual(scenario, system);
     unusual
@@ -294,7 +160,7 @@ fn from_zero(scenario: &Scenario) -> Vec<Scenario> {
     vec![with_times(scenario, |at| at - first)]
 }
 
-fn round(duration: Duration, to_ms: u64) -> Duration {
+pub(super) fn round(duration: Duration, to_ms: u64) -> Duration {
     let ms = (duration.as_nanos() + u128::from(to_ms) * 500_000) / (u128::from(to_ms) * 1_000_000);
     Duration::from_millis(u64::try_from(ms).unwrap_or(u64::MAX / to_ms.max(1)).saturating_mul(to_ms))
 }

@@ -5,9 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use scenarios::{Scenario, SystemVocabulary};
-use world::sim::Strategy;
 
-use crate::capsule::StrategyText;
 use crate::hunt::{Allowance, Answer, Lost, Player, Session, Task, now};
 use crate::rehearsal::Failure;
 use crate::shrink::simpler;
@@ -57,7 +55,7 @@ pub(super) struct Trials<'a> {
 /// How a run may be slower than those before it until it is given up.
 const SLOWER: u32 = 20;
 /// A run that takes longer is ended when it does not matter any more.
-const LONG_RUN: Duration = Duration::from_millis(500);
+const WORTH_ENDING: Duration = Duration::from_millis(500);
 /// What every run may take at least.
 const WALL_MIN: Duration = Duration::from_secs(2);
 
@@ -137,7 +135,8 @@ impl<'a> Trials<'a> {
                             return;
                         }
                         // To wait for a short run is better than to start another process.
-                        let is_needless = || hit.load(Ordering::Relaxed) < index && self.cost() > LONG_RUN;
+                        let is_needless =
+                            || hit.load(Ordering::Relaxed) < index && self.cost() > WORTH_ENDING;
                         match self.play(&trials[index], is_needless) {
                             Ok(true) => _ = hit.fetch_min(index, Ordering::Relaxed),
                             Ok(false) => {}
@@ -182,7 +181,7 @@ impl<'a> Trials<'a> {
             None => Player::start(&Session::default()).map_err(|error| broken(&error))?,
         };
         player.tell(&session).map_err(|error| broken(&error))?;
-        let strategy = scenario.play.strategy.map_or(StrategyText(Strategy::default()), StrategyText::from);
+        let strategy = scenario.play.strategy.unwrap_or_default();
         let task = Task { scenario: 0, seed, mutants: scenario.play.mutants.clone(), strategy };
         let wall = (self.cost() * SLOWER).clamp(WALL_MIN, self.allowance.wall.max(WALL_MIN));
         let started = now();

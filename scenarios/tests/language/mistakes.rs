@@ -264,7 +264,6 @@ fn values_of_a_wrong_type_or_out_of_range_are_refused() {
     }
 }
 
-/// The keys of a fault depend on its kind, and each has its own units.
 #[test]
 fn customers_one_by_one_are_checked_each() {
     let query = "journey.query = { rate = 3000 }";
@@ -311,6 +310,7 @@ fn how_it_is_played_is_checked() {
     }
 }
 
+/// The keys of a fault depend on its kind, and each has its own units.
 #[test]
 fn faults_have_the_keys_of_their_kind_and_strengths_with_units() {
     for (from, to, what) in [

@@ -32,14 +32,10 @@ pub(crate) fn http_request(addr: &str, request: &Request<Bytes>) -> Option<Asked
 }
 
 /// Tells how an HTTP request was answered, or why it was not.
-pub(crate) fn http_answer<E>(
-    asked: &Asked,
-    result: Result<&Response<Bytes>, E>,
-    why: impl FnOnce(E) -> String,
-) {
+pub(crate) fn http_answer(asked: &Asked, result: Result<&Response<Bytes>, &str>) {
     let answer = match result {
         Ok(response) => format!("{} {}", response.status().as_u16(), shown(response.body())),
-        Err(error) => why(error),
+        Err(why) => why.to_owned(),
     };
     tell(asked, format!("← {}: {answer}", asked.what));
 }

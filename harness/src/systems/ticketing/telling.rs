@@ -2,6 +2,7 @@
 
 use record::story::{self, Kind, Line};
 use ticketing::domain::Trip;
+use ticketing::records::{Hold, Order, Payment, SeatLock, Ticket};
 
 use super::facts::{Change, Facts};
 
@@ -19,8 +20,7 @@ pub(super) fn tell(facts: &Facts, change: &Change) {
 fn text(facts: &Facts, change: &Change) -> String {
     match change {
         Change::Order { id, before } => {
-            let now = facts.orders.get(id);
-            let what = now.map(|order| {
+            let details = |order: &Order| {
                 let reason = order.reason.as_ref().map(|reason| format!(", {reason}")).unwrap_or_default();
                 format!(
                     "{}, {} seats of {}, {}{reason}",
@@ -29,64 +29,39 @@ fn text(facts: &Facts, change: &Change) -> String {
                     ride(&order.trip),
                     fen(order.amount_fen)
                 )
-            });
-            line("order", id, before.as_ref().map(|order| order.state), now.map(|order| order.state), what)
+            };
+            let now = facts.orders.get(id);
+            line("order", id, before.as_ref(), now, |order| order.state.to_string(), details)
         }
         Change::Hold { order, before } => {
-            let now = facts.holds.get(order);
-            let what = now.map(|hold| match &hold.trip {
+            let details = |hold: &Hold| match &hold.trip {
                 Some(trip) => format!("{} seats of {}", hold.seats, ride(trip)),
                 None => format!("{} seats", hold.seats),
-            });
-            line(
-                "hold of stock for order",
-                order,
-                before.as_ref().map(|hold| hold.state),
-                now.map(|hold| hold.state),
-                what,
-            )
+            };
+            let now = facts.holds.get(order);
+            let state = |hold: &Hold| hold.state.to_string();
+            line("hold of stock for order", order, before.as_ref(), now, state, details)
         }
         Change::SeatLock { order, before } => {
+            let details = |lock: &SeatLock| format!("seats {}", lock.seats.join(", "));
             let now = facts.seat_locks.get(order);
-            let what = now.map(|lock| format!("seats {}", lock.seats.join(", ")));
-            line(
-                "lock of seats for order",
-                order,
-                before.as_ref().map(|lock| lock.state),
-                now.map(|lock| lock.state),
-                what,
-            )
+            let state = |lock: &SeatLock| lock.state.to_string();
+            line("lock of seats for order", order, before.as_ref(), now, state, details)
         }
         Change::Payment { id, before } => {
+            let details = |payment: &Payment| {
+                let (captured, amount) = (fen(payment.captured_fen), fen(payment.amount_fen));
+                format!("of order {}, {captured} captured of {amount}", payment.order)
+            };
             let now = facts.payments.get(id);
-            let what = now.map(|payment| {
-                format!(
-                    "of order {}, {} captured of {}",
-                    payment.order,
-                    fen(payment.captured_fen),
-                    fen(payment.amount_fen)
-                )
-            });
-            line(
-                "payment",
-                id,
-                before.as_ref().map(|payment| payment.state),
-                now.map(|payment| payment.state),
-                what,
-            )
+            line("payment", id, before.as_ref(), now, |payment| payment.state.to_string(), details)
         }
         Change::Ticket { number, before } => {
-            let now = facts.tickets.get(number);
-            let what = now.map(|ticket| {
+            let details = |ticket: &Ticket| {
                 format!("of order {}, seat {}, {}", ticket.order, ticket.seat, ride(&ticket.trip))
-            });
-            line(
-                "ticket",
-                number,
-                before.as_ref().map(|ticket| ticket.state),
-                now.map(|ticket| ticket.state),
-                what,
-            )
+            };
+            let now = facts.tickets.get(number);
+            line("ticket", number, before.as_ref(), now, |ticket| ticket.state.to_string(), details)
         }
         Change::Stock { run, class } => {
             let stock = facts.stock.get(&(run.clone(), *class));
@@ -111,20 +86,21 @@ fn fen(amount: u64) -> String {
     format!("{amount} fen")
 }
 
-fn line(
+/// A thing with its state before and after the change, `None` where there was none.
+fn line<T>(
     what: &str,
     id: &str,
-    before: Option<impl std::fmt::Display + PartialEq>,
-    after: Option<impl std::fmt::Display + PartialEq>,
-    details: Option<String>,
+    before: Option<&T>,
+    after: Option<&T>,
+    state: impl Fn(&T) -> String,
+    details: impl FnOnce(&T) -> String,
 ) -> String {
-    let states = match (before, after) {
-        (None, Some(after)) => format!("{after}"),
-        (Some(before), Some(after)) if before.to_string() == after.to_string() => format!("{after}"),
-        (Some(before), Some(after)) => format!("{before} ⇒ {after}"),
+    let states = match (before.map(&state), after.map(&state)) {
+        (Some(before), Some(after)) if before != after => format!("{before} ⇒ {after}"),
+        (_, Some(after)) => after,
         (Some(before), None) => format!("{before} ⇒ gone"),
         (None, None) => "gone".to_owned(),
     };
-    let details = details.map(|details| format!(" ({details})")).unwrap_or_default();
+    let details = after.map(|after| format!(" ({})", details(after))).unwrap_or_default();
     format!("{what} {id}: {states}{details}")
 }

@@ -129,7 +129,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<S> {
         // Boxed: it holds hyper's state, and the futures around it are moved often.
         let result = timeout(within, Box::pin(exchange(stream, request))).await;
         if let Some(asked) = asked {
-            story::http_answer(&asked, answered(&result), |why| why.to_owned());
+            story::http_answer(&asked, answered(&result));
         }
         match result {
             Ok(Ok((response, stream))) => {

@@ -1,21 +1,16 @@
 //! A buyer's browser: one connection to a gateway, and an operation of the history for each request.
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use record::history::Outcome;
 use serde::{Serialize, de::DeserializeOwned};
+use tokio::sync::oneshot;
 use wire::http::{ApiError, Connection, Error, json_request, read_json, trace};
 use world::sim;
 use world::time::Instant;
 
-use super::Shared;
+use super::{Shared, Visit};
 use crate::{
     api::{DEVICE, IDEMPOTENCY_KEY},
     auth,
@@ -115,11 +110,13 @@ pub(super) struct Browser<'a> {
     requests: u64,
     /// Operations that the buyer still makes; `None`: any number.
     operations: Option<u64>,
-    left: Arc<AtomicBool>,
+    /// Tells that the buyer leaves instead of making another one.
+    leave: Option<oneshot::Sender<()>>,
 }
 
 impl<'a> Browser<'a> {
-    pub(super) fn new(shared: &'a Shared, buyer: u64, operations: Option<u64>) -> Browser<'a> {
+    pub(super) fn new(shared: &'a Shared, visit: Visit, leave: oneshot::Sender<()>) -> Browser<'a> {
+        let Visit { buyer, operations, .. } = visit;
         let account = format!("buyer-{buyer}");
         let token = auth::token(&shared.config.token_secret, &account);
         Browser {
@@ -131,13 +128,8 @@ impl<'a> Browser<'a> {
             connection: None,
             requests: 0,
             operations,
-            left: Arc::default(),
+            leave: Some(leave),
         }
-    }
-
-    /// Becomes true when the buyer leaves because of the number of operations; nothing happens any more then.
-    pub(super) fn left(&self) -> Arc<AtomicBool> {
-        Arc::clone(&self.left)
     }
 
     pub(super) fn account(&self) -> &str {
@@ -167,7 +159,8 @@ impl<'a> Browser<'a> {
         }
     }
 
-    /// Makes a request once and records it; `observed` is what the history remembers of a result.
+    /// Makes a request once and records it; `observed` is what the history remembers of a result. Never ends for a buyer
+    /// who leaves instead.
     pub(super) async fn ask<R: DeserializeOwned>(
         &mut self,
         ask: &Ask,
@@ -175,7 +168,10 @@ impl<'a> Browser<'a> {
     ) -> Result<R, No> {
         match &mut self.operations {
             Some(0) => {
-                self.left.store(true, Ordering::Relaxed);
+                if let Some(leave) = self.leave.take() {
+                    // Nobody waits for it where the whole journey is already over.
+                    let _ = leave.send(());
+                }
                 return std::future::pending().await;
             }
             Some(operations) => *operations -= 1,

@@ -22,17 +22,12 @@ pub use tally::Tally;
 
 use std::{
     collections::BTreeMap,
-    future::{Future, poll_fn},
-    pin::pin,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
-    task::Poll,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use record::history::History;
+use tokio::sync::oneshot;
 
 use crate::Config;
 use browser::Browser;
@@ -104,17 +99,25 @@ impl Buyers {
     /// One buyer, from arrival to ticket or departure, as a task of the current host.
     pub async fn journey_buy(self, visit: Visit) {
         let patience = visit.patience.unwrap_or(self.shared.profile.patience);
-        let mut browser = Browser::new(&self.shared, visit.buyer, visit.operations);
-        let left = browser.left();
-        until(&left, buy::journey(&self.shared, &mut browser, patience)).await;
+        let (leave, left) = oneshot::channel();
+        let mut browser = Browser::new(&self.shared, visit, leave);
+        tokio::select! {
+            biased;
+            () = buy::journey(&self.shared, &mut browser, patience) => {}
+            Ok(()) = left => {}
+        }
     }
 
     /// Somebody who looks at a few trains and leaves.
     pub async fn journey_query(self, visit: Visit) {
         let patience = visit.patience.unwrap_or(self.shared.profile.patience);
-        let mut browser = Browser::new(&self.shared, visit.buyer, visit.operations);
-        let left = browser.left();
-        until(&left, query::journey(&self.shared, &mut browser, patience)).await;
+        let (leave, left) = oneshot::channel();
+        let mut browser = Browser::new(&self.shared, visit, leave);
+        tokio::select! {
+            biased;
+            () = query::journey(&self.shared, &mut browser, patience) => {}
+            Ok(()) = left => {}
+        }
     }
 
     /// How it has ended so far, by the id of the train run.
@@ -132,16 +135,6 @@ impl Shared {
     fn count(&self, run: &str, count: impl FnOnce(&mut Tally)) {
         count(self.tally().entry(run.to_owned()).or_default());
     }
-}
-
-/// Runs a journey to its end, or until its buyer has left.
-async fn until(left: &AtomicBool, journey: impl Future<Output = ()>) {
-    let mut journey = pin!(journey);
-    poll_fn(|context| match journey.as_mut().poll(context) {
-        Poll::Pending if left.load(Ordering::Relaxed) => Poll::Ready(()),
-        poll => poll,
-    })
-    .await;
 }
 
 /// Waits for a time between half and one and a half of `about`, so that buyers do not move in step.
