@@ -6,7 +6,6 @@
 //! that it has: what it has never heard of has not happened, as far as the store goes. What buyers and the bank know
 //! stays known.
 
-use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -14,6 +13,7 @@ use record::history::{History, Operation};
 use record::result::InvariantResult;
 use redis_middleware::cluster::key_slot;
 use redis_middleware::{Changes, Keyspace, Value};
+use rustc_hash::FxHashSet;
 use ticketing::Config;
 use ticketing::domain::{OrderState, TicketState};
 use ticketing::keys::Key;
@@ -58,7 +58,7 @@ struct State {
     masters: usize,
     leaders: Vec<Leader>,
     /// The keys that the facts follow and that are there, by part.
-    keys: Vec<BTreeSet<Vec<u8>>>,
+    keys: Vec<FxHashSet<Vec<u8>>>,
     facts: Facts,
     losses: Losses,
     /// When a node came to hold another one for failed.
@@ -142,7 +142,9 @@ impl State {
         let sold: Vec<_> =
             facts.tickets.values().filter(|ticket| ticket.state == TicketState::Valid).cloned().collect();
         let mut changes = Vec::new();
-        for bytes in std::mem::take(&mut keys[part]) {
+        let mut before: Vec<_> = std::mem::take(&mut keys[part]).into_iter().collect();
+        before.sort_unstable();
+        for bytes in before {
             if keyspace.get(&bytes).is_none()
                 && let Some(key) = Key::parse(&bytes)
             {
@@ -186,7 +188,7 @@ impl Monitor {
         Monitor(Arc::new(Mutex::new(State {
             masters,
             leaders: (0..parts).map(|_| Leader { number: 1, epoch: 0, booted: false }).collect(),
-            keys: vec![BTreeSet::new(); parts],
+            keys: vec![FxHashSet::default(); parts],
             facts: Facts::default(),
             losses: Losses::default(),
             noticed: Vec::new(),

@@ -1,5 +1,6 @@
 //! What is said over HTTP: the bodies that buyers exchange with the gateway and those that services exchange with
 //! each other. Errors are a [`wire::http::ApiError`] with one of the [`code`]s.
+use http::HeaderName;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -8,11 +9,11 @@ use crate::{
 };
 
 /// Header with the idempotency key of a request that changes something.
-pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
+pub const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// Header with the device of the buyer.
-pub const DEVICE: &str = "x-device-id";
+pub const DEVICE: HeaderName = HeaderName::from_static("x-device-id");
 /// Header with the account that the gateway has authenticated; only the gateway sets it.
-pub const ACCOUNT: &str = "x-account";
+pub const ACCOUNT: HeaderName = HeaderName::from_static("x-account");
 /// Header with the bank's signature of a callback.
 pub const SIGNATURE: &str = "x-signature";
 

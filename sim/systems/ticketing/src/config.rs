@@ -250,8 +250,8 @@ impl RateLimit {
     pub const MAX_PER_SECOND: f64 = 1000.0;
 
     /// Full ms until a token comes back: rather one more, so that the limit is never exceeded.
-    pub fn token_ms(&self) -> u64 {
-        (1000.0 / self.per_second).ceil() as u64
+    pub fn token_ms(&self) -> i64 {
+        (1000.0 / self.per_second).ceil() as i64
     }
 }
 

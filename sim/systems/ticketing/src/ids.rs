@@ -77,7 +77,9 @@ impl Id for OrderId {
 
 impl fmt::Display for OrderId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}-{}", self.shard, self.snowflake)
+        self.shard.fmt(f)?;
+        f.write_str("-")?;
+        self.snowflake.fmt(f)
     }
 }
 
@@ -115,7 +117,8 @@ impl Id for PaymentId {
 
 impl fmt::Display for PaymentId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "p{}", self.0)
+        f.write_str("p")?;
+        self.0.fmt(f)
     }
 }
 

@@ -14,7 +14,7 @@
 //! | `queue:{s/N}:RUN` | hash | the admission queue: `tail`, `head`, `credit_milli`, `advanced_ms`, `remaining` |
 //! | `queue-token:{s/N}:TOKEN` | hash | a place in it: `run`, `position`, `account`, `joined_ms`, perhaps `order` |
 //! | `queue-place:{s/N}:RUN:ACCOUNT` | hash | the place of an account that waits: `token`, `position` |
-//! | `rate:account:{ACCOUNT}`, `rate:device:{DEVICE}` | string | token bucket: when it is full again, in µs since 1970 |
+//! | `rate:account:{ACCOUNT}`, `rate:device:{DEVICE}` | string | empty; a token bucket, which is full again when the key expires |
 //! | `payment:{s/N}:PAYMENT` | hash | [`records::Payment`](crate::records::Payment) |
 //! | `payment-work:{s/N}`, `payment-watch:{s/N}` | zset | payment ids to act on, and to ask the bank about, by due time in ms |
 //! | `payment-dead-letter:{s/N}` | list | payment ids whose work was given up |
@@ -25,7 +25,7 @@
 //! Cluster specification, hash tags). `{s/N}` is the tag of the [shard](crate::shards) N, spelt so that CRC16 puts the
 //! shards into slots that are far apart; `{ACCOUNT}` and `{DEVICE}` are tags of their own. A part in capitals never
 //! contains a colon or a brace, except the idempotency key, which comes last, after the tag.
-use std::fmt;
+use std::fmt::{self, Display};
 
 use crate::{
     domain::Class,
@@ -159,40 +159,60 @@ pub enum Key<'a> {
     },
 }
 
-/// The hash tag of a shard.
-struct Tag(Shard);
-
-impl fmt::Display for Tag {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{{s/{}}}", self.0)
-    }
+/// What begins with a word and the tag of a shard. In pieces, not by `write!`: keys are made for every command.
+fn in_shard(f: &mut fmt::Formatter<'_>, kind: &str, shard: Shard) -> fmt::Result {
+    f.write_str(kind)?;
+    f.write_str(":{s/")?;
+    shard.fmt(f)?;
+    f.write_str("}")
 }
 
 /// A key that belongs to an id.
 fn of_id(f: &mut fmt::Formatter<'_>, kind: &str, id: impl Id) -> fmt::Result {
-    write!(f, "{kind}:{}:{id}", Tag(id.shard()))
+    in_shard(f, kind, id.shard())?;
+    f.write_str(":")?;
+    id.fmt(f)
 }
 
-impl fmt::Display for Key<'_> {
+/// A key that belongs to a class of a train run.
+fn of_class(f: &mut fmt::Formatter<'_>, kind: &str, shard: Shard, run: &str, class: Class) -> fmt::Result {
+    in_shard(f, kind, shard)?;
+    write!(f, ":{run}:{class}")
+}
+
+/// A token bucket.
+fn bucket(f: &mut fmt::Formatter<'_>, kind: &str, name: &str) -> fmt::Result {
+    f.write_str(kind)?;
+    f.write_str(":{")?;
+    f.write_str(name)?;
+    f.write_str("}")
+}
+
+impl Display for Key<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
-            Key::Stock { shard, run, class } => write!(f, "stock:{}:{run}:{class}", Tag(shard)),
+            Key::Stock { shard, run, class } => of_class(f, "stock", shard, run, class),
             Key::Hold { order } => of_id(f, "hold", order),
-            Key::Seats { shard, run, class } => write!(f, "seats:{}:{run}:{class}", Tag(shard)),
+            Key::Seats { shard, run, class } => of_class(f, "seats", shard, run, class),
             Key::SeatLock { order } => of_id(f, "seat-lock", order),
             Key::Order { order } => of_id(f, "order", order),
             Key::Idempotency { account, key } => write!(f, "idem:{{{account}}}:{key}"),
-            Key::Queue { shard, run } => write!(f, "queue:{}:{run}", Tag(shard)),
+            Key::Queue { shard, run } => {
+                in_shard(f, "queue", shard)?;
+                f.write_str(":")?;
+                f.write_str(run)
+            }
             Key::QueueToken { token } => of_id(f, "queue-token", token),
             Key::QueuePlace { shard, run, account } => {
-                write!(f, "queue-place:{}:{run}:{account}", Tag(shard))
+                in_shard(f, "queue-place", shard)?;
+                write!(f, ":{run}:{account}")
             }
-            Key::RateOfAccount { account } => write!(f, "rate:account:{{{account}}}"),
-            Key::RateOfDevice { device } => write!(f, "rate:device:{{{device}}}"),
+            Key::RateOfAccount { account } => bucket(f, "rate:account", account),
+            Key::RateOfDevice { device } => bucket(f, "rate:device", device),
             Key::Payment { payment } => of_id(f, "payment", payment),
             Key::Ticket { number } => of_id(f, "ticket", number),
-            Key::Work { shard, list } => write!(f, "{list}:{}", Tag(shard)),
-            Key::PaymentDeadLetter { shard } => write!(f, "{PAYMENT_DEAD_LETTER}:{}", Tag(shard)),
+            Key::Work { shard, list } => in_shard(f, list, shard),
+            Key::PaymentDeadLetter { shard } => in_shard(f, PAYMENT_DEAD_LETTER, shard),
         }
     }
 }

@@ -48,17 +48,15 @@ impl ZeroOversell {
 
     /// Follows a change of a hold, a seat lock or a ticket.
     pub(in crate::systems::ticketing) fn on_change(&mut self, facts: &Facts, change: &Change, at: Duration) {
-        let order = match change {
-            Change::Hold { order, .. } | Change::SeatLock { order, .. } => Some(order.as_str()),
+        match change {
+            Change::Hold { order, .. } => self.recount(facts, Ledger::Stock, order, at),
+            Change::SeatLock { order, .. } => self.recount(facts, Ledger::Seats, order, at),
             Change::Ticket { number, before } => {
-                let after = facts.tickets.get(number).map(|ticket| ticket.order.as_str());
-                after.or(before.as_ref().map(|ticket| ticket.order.as_str()))
+                let Some(ticket) = facts.tickets.get(number).or(before.as_ref()) else { return };
+                self.recount(facts, Ledger::Stock, &ticket.order, at);
+                self.recount(facts, Ledger::Seats, &ticket.order, at);
             }
-            _ => None,
-        };
-        let Some(order) = order else { return };
-        for ledger in [Ledger::Stock, Ledger::Seats] {
-            self.recount(facts, ledger, order, at);
+            _ => {}
         }
     }
 

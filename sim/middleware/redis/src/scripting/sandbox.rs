@@ -13,7 +13,11 @@ use std::{
     },
 };
 
-use mlua::{Error, HookTriggers, Lua, LuaOptions, StdLib, Table, VmState, chunk::ChunkMode};
+use mlua::{
+    Error, HookTriggers, Lua, LuaOptions, StdLib, Table, VmState,
+    chunk::ChunkMode,
+    state::{GcIncParams, GcMode},
+};
 use wire::redis::reply::{Protocol, Writer};
 
 use super::{
@@ -29,6 +33,8 @@ use crate::{commands::Database, error::ReplyError};
 pub(super) const CHUNK_NAME: &str = "@user_script";
 /// Instructions between two looks at the budget.
 const HOOK_INTERVAL: u32 = 1000;
+/// How far memory grows, in percent of what is alive, until garbage is collected.
+const GC_PAUSE: c_int = 1000;
 
 /// An error that a function of ours raises in a script.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -134,6 +140,9 @@ impl Sandbox {
         let scripts = lua.create_table()?;
         let entry = Entry::new(&lua, &variables, &scripts, &natives::error_text(&lua)?)?;
         lua.set_memory_limit(limits.memory)?;
+        // Scripts leave little that lives on: to look for it seldom costs memory, of which `tidy` sees that there is
+        // enough.
+        lua.gc_set_mode(GcMode::Incremental(GcIncParams::default().pause(GC_PAUSE)));
         budget.hook(&lua, HOOK_INTERVAL)?;
         Ok(Self {
             lua,

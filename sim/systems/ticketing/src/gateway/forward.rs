@@ -4,7 +4,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, header};
 
 use crate::{
     api::{ACCOUNT, IDEMPOTENCY_KEY},
@@ -72,7 +72,7 @@ fn passed_on(account: &str, received: Request<Bytes>) -> Request<Bytes> {
     let mut request = Request::new(body);
     *request.method_mut() = parts.method;
     *request.uri_mut() = parts.uri;
-    for name in [IDEMPOTENCY_KEY, header::CONTENT_TYPE.as_str()] {
+    for name in [IDEMPOTENCY_KEY, header::CONTENT_TYPE] {
         copy(&parts.headers, request.headers_mut(), name);
     }
     if let Ok(account) = HeaderValue::from_str(account) {
@@ -85,12 +85,12 @@ fn passed_back(response: http::Response<Bytes>) -> Response {
     let (parts, body) = response.into_parts();
     let mut answer = Response::new(Body::from(body));
     *answer.status_mut() = parts.status;
-    copy(&parts.headers, answer.headers_mut(), header::CONTENT_TYPE.as_str());
+    copy(&parts.headers, answer.headers_mut(), header::CONTENT_TYPE);
     answer
 }
 
-fn copy(from: &HeaderMap, to: &mut HeaderMap, name: &'static str) {
-    if let Some(value) = from.get(name) {
+fn copy(from: &HeaderMap, to: &mut HeaderMap, name: HeaderName) {
+    if let Some(value) = from.get(&name) {
         to.insert(name, value.clone());
     }
 }

@@ -5,11 +5,15 @@
 -- the key's expiry, and nothing else has to be kept.
 --
 -- KEYS[1] bucket of an account or of a device
--- ARGV[1] ms until a token comes back   ARGV[2] tokens that it can hold   ARGV[3] '1' to take one, '-1' to give back
+-- ARGV[1] ms until a token comes back to take one, with a minus sign to give one back
+-- ARGV[2] ms until an empty bucket is full
 -- Returns 0 when the request may pass, otherwise the ms after which it is worth trying again.
-local per_token = ARGV[1]
-local full_in = math.max(redis.call('PTTL', KEYS[1]), 0) + per_token * ARGV[3]
-local wait = full_in - per_token * ARGV[2]
+local full_in = redis.call('PTTL', KEYS[1])
+if full_in < 0 then
+  full_in = 0
+end
+full_in = full_in + ARGV[1]
+local wait = full_in - ARGV[2]
 if wait > 0 then
   return wait
 end

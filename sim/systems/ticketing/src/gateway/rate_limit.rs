@@ -38,10 +38,11 @@ async fn give_back(instance: &Instance, bucket: &str) {
     let _: Outcome<u64> = instance.store.run(&rate_limit(instance, bucket, -1)).await;
 }
 
-fn rate_limit(instance: &Instance, bucket: &str, tokens: i32) -> ScriptInvocation<'static> {
+fn rate_limit(instance: &Instance, bucket: &str, tokens: i64) -> ScriptInvocation<'static> {
     let limit = &instance.config.rate_limit;
+    let token_ms = limit.token_ms();
     let mut script = RATE_LIMIT.key(bucket);
-    script.arg(limit.token_ms()).arg(limit.burst).arg(tokens);
+    script.arg(token_ms * tokens).arg(token_ms * i64::from(limit.burst));
     script
 }
 

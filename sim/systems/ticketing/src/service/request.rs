@@ -1,7 +1,7 @@
 //! Reading what a request carries; whatever is wrong with it is the sender's and is answered 4xx.
 use axum::response::IntoResponse;
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderName, StatusCode};
 use serde::de::DeserializeOwned;
 
 use super::{ApiError, Outcome};
@@ -49,11 +49,11 @@ pub(crate) fn body<T: DeserializeOwned>(body: &Bytes) -> Outcome<T> {
 
 fn header<'a>(
     headers: &'a HeaderMap,
-    name: &str,
+    name: HeaderName,
     is_valid: fn(&str) -> bool,
     expected: &str,
 ) -> Outcome<&'a str> {
-    let value = headers.get(name).and_then(|value| value.to_str().ok()).filter(|value| is_valid(value));
+    let value = headers.get(&name).and_then(|value| value.to_str().ok()).filter(|value| is_valid(value));
     value.ok_or_else(|| bad(format!("the header {name} must have {expected}")))
 }
 
