@@ -2,7 +2,8 @@
 --
 -- What remains is counted in the smallest unit of stock, free seats of segments, over all classes of the run. The
 -- head of the queue moves on by the orders that could leave since it moved last, in steps of at least STEP_MS; parts
--- of an order are kept as credit. A queue in which nobody waits saves up one order at most, so a lull is no burst.
+-- of an order are kept as credit. A queue in which nobody waits saves up one order at most, so a lull is no burst; a
+-- new one has it.
 --
 -- KEYS[1] queue of the run   KEYS[2…] stock of its classes
 -- ARGV[1] share that leaves per second   ARGV[2] most that leave per second
@@ -31,7 +32,7 @@ for i = 2, #KEYS do
 end
 
 local rate = math.min(remaining * ARGV[1], tonumber(ARGV[2]))
-local credit_milli = (tonumber(queue[3]) or 0) + rate * (now - (advanced or now))
+local credit_milli = (tonumber(queue[3]) or 1000) + rate * (now - (advanced or now))
 local leaving = math.min(math.floor(credit_milli / 1000), tail - head)
 head = head + leaving
 credit_milli = credit_milli - leaving * 1000

@@ -22,8 +22,8 @@ pub(super) async fn join(instance: &Instance, account: &str, run: &str) -> Outco
     if law.is_too_long(Duration::ZERO, wait) {
         return Err(standby_offered());
     }
-    let (token, position) = take_place(instance, account, run).await?.ok_or_else(standby_offered)?;
-    Ok(place(&law, token, position, Duration::ZERO, &standing))
+    let (token, position, head) = take_place(instance, account, run).await?.ok_or_else(standby_offered)?;
+    Ok(place(&law, token, position, Duration::ZERO, &Standing { head, ..standing }))
 }
 
 /// Where a token of this account stands.
@@ -43,8 +43,8 @@ pub(super) async fn poll(instance: &Instance, account: &str, token: QueueToken) 
     Ok(place(&Law::new(&instance.config.queue), token.to_string(), position, waited, &standing))
 }
 
-/// `None` when the queue is full.
-async fn take_place(instance: &Instance, account: &str, run: &str) -> Outcome<Option<(String, u64)>> {
+/// The token, its position and the last place that is admitted; `None` when the queue is full.
+async fn take_place(instance: &Instance, account: &str, run: &str) -> Outcome<Option<(String, u64, u64)>> {
     let rules = &instance.config.queue;
     let shard = instance.config.shards.of_run(run);
     let position = instance.config.sale.position(run).and_then(|position| u32::try_from(position).ok());
@@ -54,8 +54,9 @@ async fn take_place(instance: &Instance, account: &str, run: &str) -> Outcome<Op
     script.key(keys::queue_token(token)).arg(token.to_string()).arg(run).arg(account);
     script.arg(rules.waiting_max).arg(millis(rules.token_life));
     let reply: Vec<String> = instance.store.run(&script).await?;
-    let [token, position] = reply.as_slice() else { return Ok(None) };
-    Ok(position.parse().ok().map(|position| (token.clone(), position)))
+    let [token, position, head] = reply.as_slice() else { return Ok(None) };
+    let numbers = position.parse().ok().zip(head.parse().ok());
+    Ok(numbers.map(|(position, head)| (token.clone(), position, head)))
 }
 
 fn place(law: &Law, token: String, position: u64, waited: Duration, standing: &Standing) -> QueuePlace {

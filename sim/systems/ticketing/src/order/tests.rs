@@ -77,6 +77,21 @@ fn a_clock_that_is_set_back_keeps_nobody_waiting() {
     });
 }
 
+/// Nobody has to ask again who does not have to wait.
+#[test]
+fn where_nobody_waits_the_next_one_is_admitted_at_once() {
+    on_sale(config(500), |instance| async move {
+        for account in ["alice", "bob"] {
+            let place = queue::join(&instance, account, RUN).await.expect("a place");
+            assert_eq!((place.state, place.wait_ms), (QueueState::Admitted, Some(0)), "{account}");
+            let next = queue::join(&instance, &format!("{account}-2"), RUN).await.expect("a place");
+            assert_eq!((next.state, next.ahead), (QueueState::Waiting, 0), "{account}");
+            sleep(Duration::from_secs(1)).await;
+            assert_eq!(queue::join(&instance, account, RUN).await.expect("the same").token, place.token);
+        }
+    });
+}
+
 #[test]
 fn a_lull_is_no_burst() {
     on_sale(config(500), |instance| async move {
@@ -93,7 +108,8 @@ fn the_queue_has_an_end() {
     let mut config = config(500);
     config.queue.waiting_max = 5;
     on_sale(config, |instance| async move {
-        let tokens = join_all(&instance, 0..5).await;
+        // The first one is admitted at once, the others wait.
+        let tokens = join_all(&instance, 0..6).await;
         let refused = queue::join(&instance, "late", RUN).await.expect_err("no place");
         assert_eq!((refused.status, refused.code.as_ref()), (StatusCode::CONFLICT, code::STANDBY_OFFERED));
         // Who has a place keeps it.
@@ -109,17 +125,17 @@ fn the_queue_has_an_end() {
 fn a_slow_queue_offers_standby() {
     // 4 seats of segments remain: one leaves every 12.5 s.
     on_sale(config(1), |instance| async move {
-        let tokens = join_all(&instance, 0..4).await;
+        let tokens = join_all(&instance, 0..5).await;
         let refused = queue::join(&instance, "late", RUN).await.expect_err("no place");
         assert_eq!(refused.code, code::STANDBY_OFFERED);
-        let place = poll(&instance, "a3", &tokens[3]).await.expect("a place");
+        let place = poll(&instance, "a4", &tokens[4]).await.expect("a place");
         assert_eq!((place.state, place.ahead), (QueueState::Waiting, 3));
         sleep(Duration::from_secs(51)).await;
-        let place = poll(&instance, "a0", &tokens[0]).await.expect("a place");
+        let place = poll(&instance, "a1", &tokens[1]).await.expect("a place");
         assert_eq!(place.state, QueueState::Admitted);
         sleep(Duration::from_secs(15 * 60)).await;
         assert_eq!(
-            poll(&instance, "a0", &tokens[0]).await.expect_err("expired").status,
+            poll(&instance, "a1", &tokens[1]).await.expect_err("expired").status,
             StatusCode::NOT_FOUND
         );
     });
