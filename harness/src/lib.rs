@@ -30,7 +30,6 @@ pub mod cli;
 pub mod drive;
 pub mod faults;
 pub mod hunt;
-pub mod paths;
 pub mod recovery;
 pub mod rehearsal;
 pub mod serve;

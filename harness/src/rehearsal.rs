@@ -6,9 +6,7 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use record::history::{History, Operation, Outcome as Ending};
-use record::result::{
-    Coverage, FaultRecord, InvariantResult, RunResult, SCHEMA, ServiceLevel, Verdict, Violation,
-};
+use record::result::{Coverage, InvariantResult, RunResult, SCHEMA, ServiceLevel, Verdict, Violation};
 use record::story::{self, Line};
 use record::table::Table;
 use scenarios::{Expect, Fault, Limits, Scenario, Strategy};
@@ -16,12 +14,11 @@ use serde::{Deserialize, Serialize};
 use world::choice::{Choices, Replayed};
 use world::engines::EngineKind;
 use world::marks::{self, Broken, Kind};
-use world::sim::{self, Checkpoint, Config, Fork, Outcome, Progress, TaskPanic};
+use world::sim::{self, Checkpoint, Config, Outcome, Progress, TaskPanic};
 use world::time;
 
 use crate::drive::{self, Arrived, Crowd};
 use crate::faults::Faults;
-use crate::paths::{Paths, hash};
 use crate::recovery::{self, Evidence};
 use crate::system::{Conclusion, Production, System};
 
@@ -38,8 +35,6 @@ pub struct Request {
     pub engine: EngineKind,
     /// Decides every random choice.
     pub seed: u64,
-    /// From these moments on other seeds decide.
-    pub forks: Vec<Fork>,
     /// Mutants to switch on, by name.
     pub mutants: BTreeSet<String>,
     /// Marks of the fingerprint to write out.
@@ -60,7 +55,6 @@ impl Request {
         Request {
             engine: EngineKind::default(),
             seed,
-            forks: Vec::new(),
             mutants: scenario.play.mutants.iter().cloned().collect(),
             strategy: scenario.play.strategy.unwrap_or_default(),
             scenario,
@@ -99,8 +93,6 @@ pub struct Played {
     pub replayed: Option<Replayed>,
     /// What happened, if the request asked for it.
     pub story: Vec<Line>,
-    /// What the run came by, and when first: marks, and what became of things of the system, alone and under faults.
-    pub reached: BTreeMap<u64, Duration>,
 }
 
 /// Why there is no result.
@@ -141,7 +133,6 @@ pub fn play(system: &dyn System, request: &Request, progress: Progress) -> Resul
     let config = Config {
         engine: request.engine,
         mutants: request.mutants.clone(),
-        forks: request.forks.clone(),
         trace: request.trace.clone(),
         progress,
         strategy: scheduling(request.strategy),
@@ -247,7 +238,7 @@ fn judge(request: &Request, outcome: Outcome<Result<Shown, String>>) -> Result<P
         Ok(Err(error)) => return Err(broken(error)),
         Err(error) => return Err(broken(error.to_string())),
     };
-    let Conclusion { mut invariants, tables, noticed, lost, paths } = shown.conclusion;
+    let Conclusion { mut invariants, tables, noticed, lost } = shown.conclusion;
     invariants.extend(always(&outcome.coverage, &outcome.broken));
     invariants.push(no_panic(&outcome.panics, outcome.polls));
     let latencies = shown.history.latencies();
@@ -286,9 +277,7 @@ fn judge(request: &Request, outcome: Outcome<Result<Shown, String>>) -> Result<P
         service_levels,
         coverage: coverage(&outcome.coverage),
     };
-    let reached = reached(&outcome.coverage, &paths, &result.faults);
     Ok(Played {
-        reached,
         result,
         tables,
         latencies,
@@ -302,31 +291,6 @@ fn judge(request: &Request, outcome: Outcome<Result<Shown, String>>) -> Result<P
         replayed: outcome.replayed,
         story: shown.story,
     })
-}
-
-/// Everything that the run came by, as hashes.
-fn reached(
-    coverage: &BTreeMap<String, marks::Coverage>,
-    paths: &Paths,
-    faults: &[FaultRecord],
-) -> BTreeMap<u64, Duration> {
-    let mut reached = paths.reached.clone();
-    let under = |at: Duration| {
-        let at = at.as_secs_f64();
-        let active = faults.iter().filter(move |fault| fault.from_s <= at && at < fault.to_s);
-        active.map(|fault| fault.kind.clone()).collect::<BTreeSet<_>>()
-    };
-    for (what, at) in &paths.transitions {
-        reached.entry(hash(&(what, under(*at)))).or_insert(*at);
-    }
-    for (name, mark) in coverage {
-        let Some(at) = mark.first_hit else { continue };
-        for power in 0..=mark.hits.ilog2() {
-            reached.insert(hash(&(name, power)), at);
-        }
-        reached.insert(hash(&(name, under(at))), at);
-    }
-    reached
 }
 
 /// What was not as it should be.

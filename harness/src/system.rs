@@ -12,8 +12,6 @@ use record::table::Table;
 use scenarios::{Scenario, SystemVocabulary};
 use world::host::Host;
 
-use crate::paths::Paths;
-
 /// A future that a production hands to the harness.
 pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
@@ -86,8 +84,6 @@ pub struct Conclusion {
     pub noticed: Vec<Duration>,
     /// What was acknowledged to customers and is not there any more, each once.
     pub lost: Vec<LostWrite>,
-    /// What became of the things of the system.
-    pub paths: Paths,
 }
 
 /// An acknowledged write that the system does not have any more. Both times are since the start of the simulation.

@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     fn task(seed: u64) -> Task {
-        Task { scenario: 0, seed, mutants: vec![], strategy: Strategy::Random, forks: vec![] }
+        Task { scenario: 0, seed, mutants: vec![], strategy: Strategy::Random }
     }
 
     fn failure(of: &str, what: &str, at_s: f64) -> Failure {

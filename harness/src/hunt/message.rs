@@ -34,9 +34,6 @@ pub struct Task {
     pub mutants: Vec<String>,
     /// Who runs next among tasks that are ready.
     pub strategy: Strategy,
-    /// From these moments, in nanoseconds, other seeds decide.
-    #[serde(default)]
-    pub forks: Vec<(u64, u64)>,
 }
 
 /// How it went.
@@ -53,6 +50,4 @@ pub(crate) struct Answer {
     pub(crate) reached: Vec<String>,
     /// The marks that it did not come by.
     pub(crate) missed: Vec<String>,
-    /// What the run came by, as hashes, and when first, in nanoseconds.
-    pub(crate) came_by: Vec<(u64, u64)>,
 }

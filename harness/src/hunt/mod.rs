@@ -70,8 +70,6 @@ pub enum Mix {
     /// Half of the seeds the one, half of them the other.
     #[default]
     Mixed,
-    /// Mixed, and half of the runs go on from where another came by something new.
-    Guided,
 }
 
 impl Mix {
@@ -79,9 +77,9 @@ impl Mix {
     fn strategy(self, seed: u64, polls: u64) -> Strategy {
         let pct = |depth| Strategy::Pct { depth, steps: polls };
         match (self, seed % 4) {
-            (Mix::Random, _) | (Mix::Mixed | Mix::Guided, 0 | 2) => Strategy::Random,
-            (Mix::Pct, 0 | 2) | (Mix::Mixed | Mix::Guided, 1) => pct(2),
-            (Mix::Pct | Mix::Mixed | Mix::Guided, _) => pct(3),
+            (Mix::Random, _) | (Mix::Mixed, 0 | 2) => Strategy::Random,
+            (Mix::Pct, 0 | 2) | (Mix::Mixed, 1) => pct(2),
+            (Mix::Pct | Mix::Mixed, _) => pct(3),
         }
     }
 }
@@ -129,17 +127,6 @@ struct State {
     polls: Vec<u64>,
     /// There is no worker to be had.
     broken: Option<String>,
-    /// In how many runs of each scenario something was come by.
-    seen: BTreeMap<(usize, u64), u64>,
-    /// Runs that came by something new, and when.
-    kept: Vec<Kept>,
-}
-
-struct Kept {
-    task: Task,
-    what: u64,
-    at_ns: u64,
-    forked: u64,
 }
 
 /// Plays until the seeds or the budget are at an end, or `stop` is set. `show` is called after every seed.
@@ -193,7 +180,6 @@ impl Shared<'_> {
                 seed: self.hunt.seeds.start,
                 mutants: Vec::new(),
                 strategy: Strategy::Random,
-                forks: Vec::new(),
             };
             let measured = self.ask(&mut player, &task)?;
             self.lock().polls.push(measured.map_or(0, |answer| answer.polls));
@@ -247,32 +233,7 @@ impl Shared<'_> {
             if scenario + 1 < self.hunt.targets.len() { (seed, scenario + 1) } else { (seed + 1, 0) };
         let polls = state.polls.get(scenario).copied().unwrap_or_default();
         let strategy = self.hunt.mix.strategy(seed, polls);
-        let fresh = Task { scenario, seed, mutants: self.hunt.mutants.clone(), strategy, forks: Vec::new() };
-        if self.hunt.mix != Mix::Guided || seed % 2 == 0 {
-            return Some(fresh);
-        }
-        let State { kept, seen, .. } = &mut *state;
-        let rare = |kept: &&mut Kept| {
-            (
-                kept.forked + seen.get(&(scenario, kept.what)).copied().unwrap_or_default(),
-                std::cmp::Reverse(kept.at_ns),
-            )
-        };
-        let Some(best) = kept.iter_mut().filter(|kept| kept.task.scenario == scenario).min_by_key(rare)
-        else {
-            return Some(fresh);
-        };
-        best.forked += 1;
-        // Somewhat before it came by that: 0 to 31 ms by powers of two.
-        let before = match seed / 2 % 8 {
-            0 => 0,
-            n => 1_000_000_u64 << (n - 1),
-        };
-        let mut task = best.task.clone();
-        let at = best.at_ns.saturating_sub(before);
-        task.forks.retain(|(then, _)| *then < at);
-        task.forks.push((at, seed));
-        Some(task)
+        Some(Task { scenario, seed, mutants: self.hunt.mutants.clone(), strategy })
     }
 
     fn job(&self, show: &(dyn Fn(&Hunted) + Sync)) {
@@ -310,16 +271,6 @@ impl Shared<'_> {
 
     fn note(&self, task: &Task, answer: Answer, show: &(dyn Fn(&Hunted) + Sync)) {
         let mut state = self.lock();
-        if self.hunt.mix == Mix::Guided {
-            let State { kept, seen, .. } = &mut *state;
-            for (what, at_ns) in &answer.came_by {
-                let seen = seen.entry((task.scenario, *what)).or_default();
-                *seen += 1;
-                if *seen == 1 {
-                    kept.push(Kept { task: task.clone(), what: *what, at_ns: *at_ns, forked: 0 });
-                }
-            }
-        }
         state.reached.extend(answer.reached);
         state.missed.extend(answer.missed);
         state.hunted.played += 1;

@@ -1,11 +1,10 @@
 //! The worker's side of a hunt: plays what it is told to, until there is no more.
 
 use std::io::{self, BufRead, Write};
-use std::time::Duration;
 
 use record::result::Verdict;
 use scenarios::{Scenario, Size};
-use world::sim::{Fork, Progress};
+use world::sim::Progress;
 
 use super::message::{Answer, Order, Task};
 use crate::rehearsal::{self, Failure, Request};
@@ -44,8 +43,6 @@ fn play(system: &dyn System, scenario: &Scenario, task: &Task) -> Answer {
         request.mutants = task.mutants.iter().cloned().collect();
     }
     request.strategy = task.strategy;
-    let fork = |(at, seed): &(u64, u64)| Fork { at: Duration::from_nanos(*at), seed: *seed };
-    request.forks = task.forks.iter().map(fork).collect();
     match rehearsal::play(system, &request, Progress::default()) {
         Ok(played) => {
             let (reached, missed): (Vec<_>, Vec<_>) =
@@ -66,7 +63,6 @@ fn play(system: &dyn System, scenario: &Scenario, task: &Task) -> Answer {
                     .map(|expect| rehearsal::is_as_expected(expect, &played.result)),
                 reached: names(reached),
                 missed: names(missed),
-                came_by: played.reached.iter().map(|(what, at)| (*what, at.as_nanos() as u64)).collect(),
             }
         }
         Err(error) => {

@@ -182,8 +182,7 @@ impl<'a> Trials<'a> {
         };
         player.tell(&session).map_err(|error| broken(&error))?;
         let strategy = scenario.play.strategy.unwrap_or_default();
-        let task =
-            Task { scenario: 0, seed, mutants: scenario.play.mutants.clone(), strategy, forks: Vec::new() };
+        let task = Task { scenario: 0, seed, mutants: scenario.play.mutants.clone(), strategy };
         let wall = (self.cost() * SLOWER).clamp(WALL_MIN, self.allowance.wall.max(WALL_MIN));
         let started = now();
         let answer =

@@ -16,7 +16,7 @@
 
 mod bytes;
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::fmt;
@@ -136,13 +136,6 @@ pub enum Misfit {
 thread_local! {
     /// The recorder of this thread's simulation; a thread runs one in its life.
     static DESK: RefCell<Option<Desk>> = const { RefCell::new(None) };
-    /// How often this thread's simulation has forked, and the seed that it goes on with.
-    static FORKED: Cell<(u32, u64)> = const { Cell::new((0, 0)) };
-}
-
-/// From now on all sources draw what another seed gives, each as if it were made now.
-pub(crate) fn fork(seed: u64) {
-    FORKED.with(|forked| forked.set((forked.get().0 + 1, seed)));
 }
 
 struct Desk {
@@ -181,7 +174,7 @@ pub(crate) fn begin(record: bool, replay: Option<Choices>) {
         Desk { record, replay, recorded, tapes: BTreeMap::new(), replayed: Rc::default(), entropy: None };
     DESK.with(|cell| *cell.borrow_mut() = Some(desk));
     // What it draws itself does not matter: it passes on what the C library's override draws.
-    let entropy = Source::new(0, "entropy");
+    let entropy = Source::new(ChaCha8Rng::from_seed([0; 32]), "entropy");
     with_desk(|desk| desk.entropy = Some(entropy));
     interpose::tape_entropy();
 }
@@ -321,18 +314,7 @@ impl Tape {
 /// gives at that place. Implements `rand`'s traits.
 pub(crate) struct Source {
     random: ChaCha8Rng,
-    /// What it is for.
-    purpose: u128,
-    /// The forks that it knows of.
-    forks: u32,
     tape: Option<Rc<RefCell<Tape>>>,
-}
-
-fn seeded(seed: u64, purpose: u128) -> ChaCha8Rng {
-    let mut key = [0; 32];
-    key[..8].copy_from_slice(&seed.to_le_bytes());
-    key[8..24].copy_from_slice(&purpose.to_le_bytes());
-    ChaCha8Rng::from_seed(key)
 }
 
 impl fmt::Debug for Source {
@@ -344,31 +326,19 @@ impl fmt::Debug for Source {
 impl Default for Source {
     /// A source for no purpose, to stand in for another.
     fn default() -> Source {
-        Source { random: ChaCha8Rng::from_seed([0; 32]), purpose: 0, forks: 0, tape: None }
+        Source { random: ChaCha8Rng::from_seed([0; 32]), tape: None }
     }
 }
 
 impl Source {
-    /// The one of a seed for a purpose, independent of all others of the same seed.
-    pub(crate) fn new(seed: u64, purpose: &str) -> Source {
-        let tape = with_desk(|desk| desk.tape(purpose));
-        let purpose = xxhash_rust::xxh3::xxh3_128(purpose.as_bytes());
-        Source { random: seeded(seed, purpose), purpose, forks: 0, tape }
-    }
-
-    #[inline]
-    fn random(&mut self) -> &mut ChaCha8Rng {
-        let (forks, seed) = FORKED.with(Cell::get);
-        if forks != self.forks {
-            (self.random, self.forks) = (seeded(seed, self.purpose), forks);
-        }
-        &mut self.random
+    pub(crate) fn new(random: ChaCha8Rng, purpose: &str) -> Source {
+        Source { random, tape: with_desk(|desk| desk.tape(purpose)) }
     }
 
     /// One of `among`, which is not 0, any equally likely (up to a bias below 2⁻³² × `among`). Draws 32 bits.
     #[inline]
     pub(crate) fn index(&mut self, among: u32) -> u32 {
-        let drawn = ((u64::from(self.random().next_u32()) * u64::from(among)) >> 32) as u32;
+        let drawn = ((u64::from(self.random.next_u32()) * u64::from(among)) >> 32) as u32;
         match &self.tape {
             None => drawn,
             Some(tape) => tape.borrow_mut().index(u64::from(drawn), u64::from(among)) as u32,
@@ -378,7 +348,7 @@ impl Source {
     /// One of `among`, which is not 0, any equally likely (up to a bias below 2⁻⁶⁴ × `among`). Draws 64 bits.
     #[inline]
     pub(crate) fn below(&mut self, among: u64) -> u64 {
-        let drawn = ((u128::from(self.random().next_u64()) * u128::from(among)) >> 64) as u64;
+        let drawn = ((u128::from(self.random.next_u64()) * u128::from(among)) >> 64) as u64;
         match &self.tape {
             None => drawn,
             Some(tape) => tape.borrow_mut().index(drawn, among),
@@ -388,7 +358,7 @@ impl Source {
     /// Any 64 bits.
     #[inline]
     pub(crate) fn number(&mut self) -> u64 {
-        let drawn = self.random().next_u64();
+        let drawn = self.random.next_u64();
         match &self.tape {
             None => drawn,
             Some(tape) => tape.borrow_mut().bits64(drawn),
@@ -401,7 +371,7 @@ impl TryRng for Source {
 
     #[inline]
     fn try_next_u32(&mut self) -> Result<u32, Infallible> {
-        let drawn = self.random().next_u32();
+        let drawn = self.random.next_u32();
         Ok(match &self.tape {
             None => drawn,
             Some(tape) => tape.borrow_mut().bits32(drawn),
@@ -414,7 +384,7 @@ impl TryRng for Source {
     }
 
     fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Infallible> {
-        self.random().fill_bytes(bytes);
+        self.random.fill_bytes(bytes);
         if let Some(tape) = &self.tape {
             tape.borrow_mut().fill(bytes);
         }

@@ -26,7 +26,6 @@ use rand::Rng;
 
 use crate::choice::Source;
 use crate::common;
-use crate::interpose;
 
 /// Findings of `always!` that are kept; further ones are only counted.
 const BROKEN_MAX: usize = 1_000;
@@ -71,8 +70,6 @@ pub struct Coverage {
     pub reached: u64,
     /// Checks of `always!` that failed.
     pub broken: u64,
-    /// When it was hit first, in simulated time since the start.
-    pub first_hit: Option<Duration>,
 }
 
 /// Something that must always hold and did not: a finding.
@@ -130,9 +127,6 @@ impl Mark {
             let tally = marks.tally(self);
             tally.reached += 1;
             tally.hits += u64::from(is_hit);
-            if is_hit && tally.first_hit.is_none() {
-                tally.first_hit = Some(Duration::from_nanos(interpose::now_ns()));
-            }
             tally.broken += u64::from(is_broken);
         });
     }
@@ -180,7 +174,6 @@ struct Tally {
     hits: u64,
     reached: u64,
     broken: u64,
-    first_hit: Option<Duration>,
 }
 
 /// The marks of one simulation.
@@ -226,14 +219,12 @@ impl Marks {
                 hits: 0,
                 reached: 0,
                 broken: 0,
-                first_hit: None,
             });
             // The order of linking must not show.
             seen.kind = seen.kind.min(mark.kind);
             seen.hits += tally.hits;
             seen.reached += tally.reached;
             seen.broken += tally.broken;
-            seen.first_hit = seen.first_hit.into_iter().chain(tally.first_hit).min();
         }
         (coverage, std::mem::take(&mut self.broken))
     }

@@ -39,8 +39,6 @@ pub struct Config {
     pub engine: EngineKind,
     /// Decides every random choice.
     pub seed: u64,
-    /// From these moments on other seeds decide: the run goes as without them up to the first.
-    pub forks: Vec<Fork>,
     /// One-way latency between hosts for which [`crate::net::set_latency`] says nothing else.
     pub latency: Latency,
     /// Mutants that are switched on, by name.
@@ -65,22 +63,6 @@ pub struct Config {
     /// machine, so that programs outside can come to them. Without it each host has a loopback address of its own,
     /// which nobody else needs to know. The simulators pay no heed to it.
     pub listen_at: Option<Ipv4Addr>,
-}
-
-/// From a moment on, all random choices are those of another seed: what has happened until then happens again, and goes
-/// on another way. What the machine's own randomness gives (`getrandom`) stays that of the first seed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Fork {
-    /// Simulated time since the start.
-    pub at: Duration,
-    /// The seed that decides from then on.
-    pub seed: u64,
-}
-
-impl Fork {
-    pub(crate) fn at_ns(&self) -> u64 {
-        u64::try_from(self.at.as_nanos()).unwrap_or(u64::MAX)
-    }
 }
 
 /// How to choose among tasks that are ready in the same instant.
@@ -111,7 +93,6 @@ impl Config {
         Config {
             engine: EngineKind::default(),
             seed,
-            forks: Vec::new(),
             latency: Latency::same_zone(),
             mutants: BTreeSet::new(),
             trace: 0..0,

@@ -211,7 +211,7 @@ impl Production for Sale {
         let invariants = self.monitor.conclude(&staged.history);
         let tables = self.monitor.with_facts(|facts| summary::tables(&self.config, facts, &staged.buyers));
         let lost = staged.history.with_operations(|operations| self.monitor.lost(operations));
-        Conclusion { invariants, tables, noticed: self.monitor.noticed(), lost, paths: self.monitor.paths() }
+        Conclusion { invariants, tables, noticed: self.monitor.noticed(), lost }
     }
 }
 

@@ -29,7 +29,6 @@ use super::invariants::one_outcome::OneOutcome;
 use super::invariants::zero_oversell::ZeroOversell;
 use super::losses::Losses;
 use super::{redis, telling};
-use crate::paths::Paths;
 use crate::system::LostWrite;
 
 /// All invariants and the facts that they look at; clones are the same monitor.
@@ -62,7 +61,6 @@ struct State {
     keys: Vec<FxHashSet<Vec<u8>>>,
     facts: Facts,
     losses: Losses,
-    paths: Paths,
     /// When a node came to hold another one for failed.
     noticed: Vec<Duration>,
     zero_oversell: ZeroOversell,
@@ -96,7 +94,6 @@ impl State {
         let State {
             facts,
             keys,
-            paths,
             zero_oversell,
             no_double_seat,
             conservation,
@@ -119,9 +116,6 @@ impl State {
             .collect();
         for change in &changes {
             telling::tell(facts, change);
-            if let Some((thing, what)) = telling::in_short(facts, change) {
-                paths.step(&thing, &what, at);
-            }
             zero_oversell.on_change(facts, change, at);
             no_double_seat.on_change(facts, change, at);
             conservation.on_change(facts, change, at);
@@ -197,7 +191,6 @@ impl Monitor {
             keys: vec![FxHashSet::default(); parts],
             facts: Facts::default(),
             losses: Losses::default(),
-            paths: Paths::default(),
             noticed: Vec::new(),
             zero_oversell: ZeroOversell::new(capacities.clone()),
             no_double_seat: NoDoubleSeat::new(),
@@ -257,14 +250,11 @@ impl Monitor {
         }
         let at = now();
         let mut state = self.lock();
-        let State { facts, one_outcome, liveness, paths, .. } = &mut *state;
+        let State { facts, one_outcome, liveness, .. } = &mut *state;
         let order = match (operation.name, &operation.value) {
             ("order.submit", Some(order)) => Some(order),
             _ => operation.subject.as_ref(),
         };
-        if let (Some(order), Some(outcome)) = (order, operation.outcome) {
-            paths.step(order, &format!("{} {outcome:?}", operation.name), at);
-        }
         if let Some(order) = order {
             facts.operations.entry(order.clone()).or_default().push(operation.id.0);
         }
@@ -285,11 +275,6 @@ impl Monitor {
     /// When Redis noticed that a node of it had failed.
     pub(super) fn noticed(&self) -> Vec<Duration> {
         self.lock().noticed.clone()
-    }
-
-    /// What became of orders.
-    pub(super) fn paths(&self) -> Paths {
-        self.lock().paths.clone()
     }
 
     /// The acknowledged writes that are missing.

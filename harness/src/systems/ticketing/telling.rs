@@ -17,34 +17,6 @@ pub(super) fn tell(facts: &Facts, change: &Change) {
     });
 }
 
-/// The order that a change is about, and what changed, without ids and numbers.
-pub(super) fn in_short(facts: &Facts, change: &Change) -> Option<(String, String)> {
-    fn step<T>(kind: &str, now: Option<&T>, state: impl Fn(&T) -> String) -> String {
-        format!("{kind} {}", now.map_or_else(|| "gone".to_owned(), state))
-    }
-    Some(match change {
-        Change::Order { id, .. } => {
-            (id.clone(), step("order", facts.orders.get(id), |order| order.state.to_string()))
-        }
-        Change::Hold { order, .. } => {
-            (order.clone(), step("hold", facts.holds.get(order), |hold| hold.state.to_string()))
-        }
-        Change::SeatLock { order, .. } => {
-            (order.clone(), step("seat lock", facts.seat_locks.get(order), |lock| lock.state.to_string()))
-        }
-        Change::Payment { id, .. } => {
-            let what = step("payment", facts.payments.get(id), |payment| payment.state.to_string());
-            (id.trim_start_matches('p').to_owned(), what)
-        }
-        Change::Ticket { number, .. } => {
-            let what = step("ticket", facts.tickets.get(number), |ticket| ticket.state.to_string());
-            let order = number.rsplit_once('-').map_or(number.as_str(), |(order, _)| order);
-            (order.to_owned(), what)
-        }
-        Change::Stock { .. } | Change::Queue { .. } | Change::Unreadable { .. } => return None,
-    })
-}
-
 fn text(facts: &Facts, change: &Change) -> String {
     match change {
         Change::Order { id, before } => {

@@ -13,9 +13,12 @@ use std::future::Future;
 use std::panic::Location;
 use std::pin::Pin;
 
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
 use self::clock::Clock;
 use self::hosts::{HostId, Hosts};
-use crate::choice::{self, Source};
+use crate::choice::Source;
 use crate::cpu::Cpus;
 use crate::disk::Disks;
 use crate::engine;
@@ -23,7 +26,7 @@ use crate::interpose;
 use crate::limits::Limits;
 use crate::marks::Marks;
 use crate::rand::Scopes;
-use crate::sim::{Config, Fork, TaskPanic};
+use crate::sim::{Config, TaskPanic};
 
 /// A task's future: tasks are `Send` as on tokio, so that the same code can run there.
 pub(crate) type BoxFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -41,9 +44,6 @@ pub(crate) struct Common {
     pub(crate) mutants: BTreeSet<String>,
     pub(crate) marks: RefCell<Marks>,
     seed: u64,
-    /// What is left of [`Config::forks`], the next one last, and when that is due.
-    forks: RefCell<Vec<Fork>>,
-    next_fork_ns: Cell<u64>,
     /// The scope of randomness whose future is being polled.
     pub(crate) random_scope: Cell<Option<u64>>,
     pub(crate) random_scopes: RefCell<Scopes>,
@@ -51,8 +51,6 @@ pub(crate) struct Common {
 
 impl Common {
     pub(crate) fn new(config: &Config) -> Common {
-        let mut forks = config.forks.clone();
-        forks.sort_by_key(|fork| std::cmp::Reverse(fork.at));
         Common {
             current_host: Cell::new(HostId::DIRECTOR),
             clocks_differ: Cell::new(false),
@@ -64,8 +62,6 @@ impl Common {
             mutants: config.mutants.clone(),
             marks: RefCell::new(Marks::new(config.seed, config.buggify)),
             seed: config.seed,
-            next_fork_ns: Cell::new(forks.last().map_or(u64::MAX, Fork::at_ns)),
-            forks: RefCell::new(forks),
             random_scope: Cell::new(None),
             random_scopes: RefCell::default(),
         }
@@ -95,18 +91,6 @@ impl Common {
     pub(crate) fn set_now(&self, now_ns: u64) {
         interpose::set_now(now_ns);
         self.show_clocks();
-        if now_ns >= self.next_fork_ns.get() {
-            self.fork(now_ns);
-        }
-    }
-
-    #[cold]
-    fn fork(&self, now_ns: u64) {
-        let mut forks = self.forks.borrow_mut();
-        while let Some(fork) = forks.pop_if(|fork| fork.at_ns() <= now_ns) {
-            choice::fork(fork.seed);
-        }
-        self.next_fork_ns.set(forks.last().map_or(u64::MAX, Fork::at_ns));
     }
 
     /// Lets the C library's clocks be those of the current host.
@@ -182,5 +166,8 @@ pub(crate) fn with<R>(f: impl FnOnce(&Common) -> R) -> R {
 /// A generator for one purpose, independent of all others of the same seed.
 /// Takes part in the recording and the replay of choices.
 pub(crate) fn generator(seed: u64, purpose: &str) -> Source {
-    Source::new(seed, purpose)
+    let mut key = [0; 32];
+    key[..8].copy_from_slice(&seed.to_le_bytes());
+    key[8..24].copy_from_slice(&xxhash_rust::xxh3::xxh3_128(purpose.as_bytes()).to_le_bytes());
+    Source::new(ChaCha8Rng::from_seed(key), purpose)
 }
