@@ -116,24 +116,24 @@ fn a_crash_at_every_step_of_an_order() {
     }
 }
 
-/// Races that need more seeds than there are here: `every_mutant_is_found_by_its_scenario` (harness) finds them.
-const RACES: &[&str] = &[
-    "ticketing.work-removed-when-claimed",
-    "ticketing.release-leaves-no-tombstone",
-    "ticketing.expiry-overwrites-payment",
-    "ticketing.seat-freed-again",
-    "ticketing.capture-after-close-ignored",
-];
+/// Races of two instances that are too rare here: `every_mutant_is_found_by_its_scenario` (harness) finds them.
+const RACES: &[&str] = &[];
 
 #[test]
 fn mutants_are_noticed() {
-    for mutant in tested::MUTANTS.iter().filter(|mutant| !RACES.contains(&mutant.name)) {
-        let staged: fn(u64) -> Play = match mutant.scenario {
-            "ticketing/peak" => peak,
-            "ticketing/payment-trouble" => trouble,
-            _ => crashes,
-        };
-        let noticed = |seed: u64| !play(staged(seed).with_mutant(mutant.name)).wrong.is_empty();
-        assert!((0..60).any(noticed), "{} is not noticed", mutant.name);
-    }
+    let unnoticed: Vec<&str> = tested::MUTANTS
+        .iter()
+        .filter(|mutant| !RACES.contains(&mutant.name))
+        .filter(|mutant| {
+            let staged: fn(u64) -> Play = match mutant.scenario {
+                "ticketing/peak" => peak,
+                "ticketing/payment-trouble" => trouble,
+                _ => crashes,
+            };
+            let noticed = |seed: &u64| !play(staged(*seed).with_mutant(mutant.name)).wrong.is_empty();
+            let first = (0..20).find(noticed); eprintln!("{} {first:?}", mutant.name); first.is_none()
+        })
+        .map(|mutant| mutant.name)
+        .collect();
+    assert!(unnoticed.is_empty(), "not noticed: {unnoticed:?}");
 }
