@@ -26,6 +26,12 @@ async fn join_all(instance: &Instance, accounts: std::ops::Range<u32>) -> Vec<St
     tokens
 }
 
+/// Lets somebody in, so that those who come now have to wait.
+async fn admit_the_first(instance: &Instance) {
+    let place = queue::join(instance, "first", RUN).await.expect("a place");
+    assert_eq!(place.state, QueueState::Admitted);
+}
+
 async fn poll(instance: &Instance, account: &str, token: &str) -> Outcome<QueuePlace> {
     queue::poll(instance, account, token.parse().expect("a token")).await
 }
@@ -150,6 +156,7 @@ fn wanted(token: &str, passengers: u32) -> SubmitOrder {
 fn a_key_is_bound_to_one_order() {
     on_sale(config(500), |instance| async move {
         let service = OrderService::new(&instance, 1);
+        admit_the_first(&instance).await;
         let tokens = join_all(&instance, 0..2).await;
         let submit = async |account: &str, key: &str, wanted: SubmitOrder| {
             service.submit(account, key, &wanted).await.expect_err("no inventory")
@@ -193,6 +200,7 @@ async fn admit_all(instance: &Instance) {
 fn a_key_whose_submission_was_refused_is_good_for_the_same_submission() {
     on_sale(config(500), |instance| async move {
         let service = OrderService::new(&instance, 1);
+        admit_the_first(&instance).await;
         let tokens = join_all(&instance, 0..1).await;
         let submit = async |token: &str, passengers| {
             service.submit("a0", "k", &wanted(token, passengers)).await.expect_err("no inventory")

@@ -180,10 +180,14 @@ pub(crate) fn play(play: Play) -> Played {
     Played { wrong, orders, fingerprint: outcome.fingerprint }
 }
 
+/// How long the system may take, in seconds: eight tries, twice as far from each other each time, take 255 s, and so do
+/// those of a dead letter that is replayed.
+const REST_WITHIN_S: u32 = 2 * 255 + 30;
+
 /// Waits until no work is left, and replays dead letters like an operator would.
 async fn come_to_rest(config: &Arc<Config>, server: &Server) -> Option<String> {
     let mut left = String::new();
-    for _ in 0..240 {
+    for _ in 0..REST_WITHIN_S {
         sleep(Duration::from_secs(1)).await;
         left = server.inspect(audit::work_left);
         if left.is_empty() {
