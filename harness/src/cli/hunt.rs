@@ -264,7 +264,8 @@ fn conclude(
     outbox: Option<&Outbox>,
 ) -> Result<Exit, String> {
     let mut document = Document::new(plan, hunted);
-    let mut conclusion = document.conclusion(document.of == 1);
+    let is_whole = document.of == 1;
+    let mut conclusion = document.conclusion(is_whole);
     if let Some(outbox) = outbox {
         // Making capsules takes a while, and may not come to its end: until then there are none, and it is not over.
         outbox.leave(&Document::new(plan, &Hunted { ended: Ended::Interrupted, ..hunted.clone() }))?;
@@ -284,7 +285,7 @@ fn conclude(
     if let Some(outbox) = outbox {
         outbox.leave_with_capsules(&document)?;
     }
-    report::print(&document, conclusion, args.format)
+    report::print(&document, conclusion, is_whole, args.format)
 }
 
 /// Where a hunt leaves its results: in a folder of its own.

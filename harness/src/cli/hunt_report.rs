@@ -1,7 +1,7 @@
 //! What a hunt says when it ends, and what the shards of one say together: the same words.
 
 use super::{Exit, Format, PlayArgs, SizeArg, run};
-use crate::hunt::document::{Conclusion, Document};
+use crate::hunt::document::{Conclusion, Document, Shard};
 use crate::hunt::{Ended, Group};
 use crate::rehearsal::Failure;
 
@@ -21,13 +21,18 @@ impl From<Conclusion> for Exit {
     }
 }
 
-/// Prints it; how the command ends.
+/// Prints it, with the shards that are missing when it is to be of all of them; how the command ends.
 ///
 /// # Errors
 /// A sentence: it has no JSON.
-pub(super) fn print(document: &Document, conclusion: Conclusion, format: Format) -> Result<Exit, String> {
+pub(super) fn print(
+    document: &Document,
+    conclusion: Conclusion,
+    is_whole: bool,
+    format: Format,
+) -> Result<Exit, String> {
     let text = match format {
-        Format::Human => text(document, conclusion),
+        Format::Human => text(document, conclusion, is_whole),
         Format::Json => document.to_json().map_err(|error| format!("internal error: {error}"))?,
     };
     Ok(match run::print(&text) {
@@ -36,7 +41,7 @@ pub(super) fn print(document: &Document, conclusion: Conclusion, format: Format)
     })
 }
 
-fn text(document: &Document, conclusion: Conclusion) -> String {
+fn text(document: &Document, conclusion: Conclusion, is_whole: bool) -> String {
     let mut text = format!("{}\n\n", sentence(document, conclusion));
     let (wall, simulated) = (document.wall_s, document.simulated_s);
     text += &format!(
@@ -47,7 +52,7 @@ fn text(document: &Document, conclusion: Conclusion) -> String {
         simulated,
         simulated / wall.max(1e-9),
     );
-    let is_interrupted = |shard: &&crate::hunt::document::Shard| shard.ended == Ended::Interrupted;
+    let is_interrupted = |shard: &&Shard| shard.ended == Ended::Interrupted;
     let interrupted: Vec<u64> =
         document.shards.iter().filter(is_interrupted).map(|shard| shard.number).collect();
     // Of a hunt that is not cut into shards the user knows.
@@ -55,12 +60,9 @@ fn text(document: &Document, conclusion: Conclusion) -> String {
         let count = interrupted.len() as u64;
         text += &format!("  interrupted  {}\n", shards(interrupted.into_iter(), count, document.of));
     }
-    // A shard that was hunted alone misses nothing.
-    if document.shards.len() > 1 || conclusion == Conclusion::ShardsMissing {
-        let count = document.missing_count();
-        if count > 0 {
-            text += &format!("  missing      {}\n", shards(document.missing(), count, document.of));
-        }
+    let missing = document.missing_count();
+    if is_whole && missing > 0 {
+        text += &format!("  missing      {}\n", shards(document.missing(), missing, document.of));
     }
     for canary in &document.canaries {
         let name = &canary.mutant;
@@ -109,11 +111,9 @@ fn sentence(document: &Document, conclusion: Conclusion) -> String {
         Conclusion::Slow => format!("slow: {kinds} of limit missed"),
         Conclusion::NothingPlayed => "nothing was played".to_owned(),
         Conclusion::ShardsMissing => {
-            format!(
-                "invalid: nothing found, but {} of {} shards are missing",
-                document.missing_count(),
-                document.of
-            )
+            let (missing, of) = (document.missing_count(), document.of);
+            let verb = if missing == 1 { "is" } else { "are" };
+            format!("invalid: nothing found, but {missing} of {of} shards {verb} missing")
         }
         Conclusion::CanaryMissed => {
             "invalid: a planted mistake was not found, so nothing is proved".to_owned()

@@ -37,8 +37,8 @@ pub(super) fn merge(args: &MergeArgs) -> Exit {
     let merged = open(&args.places).and_then(|places| {
         let (mut document, capsules) = gather(&places, args)?;
         fetch(&places, &capsules, &mut document);
-        let conclusion = document.conclusion(true);
-        report::print(&document, conclusion, args.format).map_err(|message| (Exit::Internal, message))
+        let printed = report::print(&document, document.conclusion(true), true, args.format);
+        printed.map_err(|message| (Exit::Internal, message))
     });
     merged.unwrap_or_else(|(exit, message)| {
         eprintln!("{message}");
