@@ -47,10 +47,10 @@ pub(super) fn merge(args: &MergeArgs) -> Exit {
 }
 
 fn open(given: &[String]) -> Result<Vec<Place>, Failed> {
-    given.iter().map(|given| Place::open(given).map_err(failed)).collect()
+    given.iter().map(|given| Place::open(given).map_err(|error| failed(&error))).collect()
 }
 
-fn failed(error: Error) -> Failed {
+fn failed(error: &Error) -> Failed {
     let exit = match error {
         Error::NotAPlace(..) => Exit::Usage,
         Error::Store(..) => Exit::Internal,
@@ -87,8 +87,8 @@ fn merged(places: &[Place]) -> Result<Option<(Document, Capsules)>, Failed> {
     let mut documents = Vec::new();
     let mut capsules = Capsules::new();
     for (number, place) in places.iter().enumerate() {
-        for name in place.find(document::FILE).map_err(failed)? {
-            let text = place.get(&name).map_err(failed)?;
+        for name in place.find(document::FILE).map_err(|error| failed(&error))? {
+            let text = place.get(&name).map_err(|error| failed(&error))?;
             let shown = place.name_of(&name);
             let document =
                 Document::from_json(&text).map_err(|what| (Exit::Usage, format!("{shown}:{what}")))?;

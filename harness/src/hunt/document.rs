@@ -150,6 +150,9 @@ impl Conclusion {
     }
 }
 
+/// What documents of one hunt all say.
+type Said<'a> = &'a dyn Fn(&Document) -> String;
+
 impl Document {
     /// What a hunt came to, or, before it begins, that it came to nothing yet.
     pub fn new(hunt: &Hunt, hunted: &Hunted) -> Document {
@@ -268,7 +271,7 @@ impl Document {
             Seeds { from, to: None } => format!("{from}.."),
         };
         let strategy = |document: &Document| format!("{:?}", document.strategy).to_lowercase();
-        let whole: [(&'static str, &dyn Fn(&Document) -> String); 6] = [
+        let whole: [(&'static str, Said<'_>); 6] = [
             ("the build", &build),
             ("the number of shards", &|document| document.of.to_string()),
             ("the seeds", &seeds),
