@@ -133,15 +133,18 @@ fn what_is_missing_is_said_and_nothing_is_held_then() {
     assert_eq!(merge(&[]), Ok(None));
 }
 
+/// What makes a document one of another hunt.
+type Change<'a> = &'a dyn Fn(&mut Document);
+
 #[test]
 fn what_differs_is_said() {
-    let differing = |change: &dyn Fn(&mut Document)| {
+    let differing = |change: Change<'_>| {
         let mut other = document(2, 3);
         change(&mut other);
         let wrong = merge(&named(vec![document(1, 3), other])).expect_err("not of one hunt");
         wrong.to_string()
     };
-    let cases: [(&dyn Fn(&mut Document), &str); 10] = [
+    let cases: [(Change<'_>, &str); 10] = [
         (&|document| document.build.executable = "f00".to_owned(), "the build"),
         (&|document| document.of = 4, "the number of shards: 3, and 4"),
         (&|document| document.seeds.to = None, "the seeds: 0..60, and 0.."),
