@@ -11,6 +11,7 @@
 //! | the systems that come along, their hosts and their invariants | [`systems`] |
 //! | a scenario as its user names it | [`target`] |
 //! | many seeds, and what they find | [`hunt`] |
+//! | where results are left and found again: a folder, an object store | [`place`] |
 //! | a failure that can be played again | [`capsule`] |
 //! | the smallest scenario that fails the same way | [`shrink`] |
 //! | the simulated servers for real | [`serve`] |
@@ -30,6 +31,7 @@ pub mod cli;
 pub mod drive;
 pub mod faults;
 pub mod hunt;
+pub mod place;
 pub mod recovery;
 pub mod rehearsal;
 pub mod serve;

@@ -71,7 +71,7 @@ pub(super) fn write(
         choices: String::new(),
     };
     capsule.set_choices(&recorded.choices.unwrap_or_default());
-    let path = folder.join("capsule.json");
+    let path = folder.join(run_folder::CAPSULE);
     let io = |error: std::io::Error| format!("cannot write {}: {error}", path.display());
     fs::create_dir_all(folder).map_err(io)?;
     fs::write(&path, capsule.to_json().map_err(|error| error.to_string())?).map_err(io)?;

@@ -39,8 +39,11 @@ pub(super) fn list(systems: &[&dyn System], format: Format) -> Exit {
 pub(super) fn mutants(systems: &[&dyn System], format: Format) -> Exit {
     let mutants: Vec<&Mutant> = systems.iter().flat_map(|system| system.mutants()).collect();
     show(format, &mutants, || {
-        let row = |mutant: &&Mutant| [mutant.name, mutant.scenario, mutant.about].map(str::to_owned).to_vec();
-        table("Mutants", &["name", "found by", "about"], mutants.iter().map(row).collect())
+        let row = |mutant: &&Mutant| {
+            let Mutant { name, scenario, kind, about, .. } = mutant;
+            vec![(*name).to_owned(), (*scenario).to_owned(), kind.to_string(), (*about).to_owned()]
+        };
+        table("Mutants", &["name", "found by", "kind", "about"], mutants.iter().map(row).collect())
     })
 }
 

@@ -6,29 +6,30 @@ use std::path::Path;
 use std::time::Duration;
 
 use clap::Args;
-use record::result::Verdict;
 use scenarios::{Size, catalogue};
 
 use super::progress::{Line, stop_on_ctrl_c};
-use super::run::{draw_seed, print};
-use super::{Exit, PlayArgs, SizeArg, capsule, key_value, length_of_time, run, run_folder};
-use crate::hunt::{self, Allowance, Group, Hunt, Hunted, Mix};
-use crate::rehearsal::Failure;
+use super::run::draw_seed;
+use super::{
+    Exit, Format, PlayArgs, capsule, hunt_report as report, key_value, length_of_time, run, run_folder,
+};
+use crate::hunt::document::{self, Conclusion, Document};
+use crate::hunt::{self, Allowance, Ended, Hunt, Hunted, Mix};
+use crate::place::Place;
 use crate::system::System;
 use crate::target::Target;
 
 /// How long a hunt lasts unless told otherwise.
 const BUDGET: Duration = Duration::from_secs(60);
-/// Groups of failures that are shown, each with its capsule.
-const SHOWN_GROUPS: usize = 10;
-/// Marks that are named; of the others, how many.
-const SHOWN_MARKS: usize = 8;
+/// Kinds of failure that a capsule is left of in a place for results: other shards may show them more often.
+const KEPT_GROUPS: usize = 100;
 
 #[derive(Debug, Args)]
 pub(super) struct HuntArgs {
     /// Name (ticketing/peak) or path of a scenario, or a folder of scenarios (ticketing)
     scenario: String,
-    /// The seeds to play, the last one excluded; without it, from a seed that is drawn and printed, until the budget ends
+    /// The seeds to play, the last one excluded; A.. or without it, from a seed that is drawn and printed, until the
+    /// budget ends
     #[arg(long, value_name = "A..B", value_parser = seed_range)]
     seeds: Option<Range<u64>>,
     /// How long to hunt: 90s, 10m [default: 1m, or until the seeds end]
@@ -52,14 +53,21 @@ pub(super) struct HuntArgs {
     /// Stops at the first failure
     #[arg(long)]
     first: bool,
+    /// What goes to stdout
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    format: Format,
+    /// Leaves the results for `rehearse merge` in a folder or an object store (s3://…, gs://…, az://…)
+    #[arg(long, value_name = "PLACE")]
+    out: Option<String>,
 }
 
 fn seed_range(text: &str) -> Result<Range<u64>, String> {
-    let ends = text.split_once("..").and_then(|(from, to)| Some((from.parse().ok()?, to.parse().ok()?)));
+    let to = |text: &str| if text.is_empty() { Some(u64::MAX) } else { text.parse().ok() };
+    let ends = text.split_once("..").and_then(|(from, end)| Some((from.parse().ok()?, to(end)?)));
     match ends {
         Some((from, to)) if from < to => Ok(from..to),
         Some(_) => Err("there is no seed in this range".to_owned()),
-        None => Err("expected A..B, two whole numbers".to_owned()),
+        None => Err("expected A..B, two whole numbers, or A..".to_owned()),
     }
 }
 
@@ -73,26 +81,34 @@ fn shard(text: &str) -> Result<(u64, u64), String> {
 }
 
 pub(super) fn hunt(systems: &[&dyn System], args: &HuntArgs) -> Exit {
-    let plan = match plan(systems, args) {
-        Ok(plan) => plan,
+    let planned = plan(systems, args).and_then(|plan| Ok((outbox(args, &plan)?, plan)));
+    let (outbox, plan) = match planned {
+        Ok(planned) => planned,
         Err(message) => {
             eprintln!("{message}");
             return Exit::Usage;
         }
     };
+    // A place that cannot be written to is found out before the hunt, and a hunt that dies is no hunt that never was.
+    if let Some(outbox) = &outbox
+        && let Err(message) = outbox.leave(&Document::new(&plan, &Hunted::default()))
+    {
+        eprintln!("{message}");
+        return Exit::Internal;
+    }
     if args.seeds.is_none() {
         eprintln!("from seed {}", plan.seeds.start);
     }
     let (stop, line) = (stop_on_ctrl_c(), Line::new());
     let hunted = hunt::hunt(&plan, &stop, &|hunted| line.show(|| progress_line(hunted)));
     line.clear();
-    match hunted {
-        Ok(hunted) => conclude(systems, &plan, &hunted),
-        Err(message) => {
-            eprintln!("internal error: {message}");
-            Exit::Internal
-        }
-    }
+    let concluded = hunted
+        .map_err(|message| format!("internal error: {message}"))
+        .and_then(|hunted| conclude(systems, args, &plan, &hunted, outbox.as_ref()));
+    concluded.unwrap_or_else(|message| {
+        eprintln!("{message}");
+        Exit::Internal
+    })
 }
 
 /// A worker of a hunt: a hidden command.
@@ -120,13 +136,14 @@ fn plan(systems: &[&dyn System], args: &HuntArgs) -> Result<Hunt, String> {
         canaries.push(mutant.filter(|_| needs_proof).map(|mutant| mutant.name.to_owned()));
         targets.push(target);
     }
-    let first = draw_seed();
+    let seeds = args.seeds.clone().unwrap_or_else(|| draw_seed()..u64::MAX);
+    let is_endless = seeds.end == u64::MAX;
     let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
     Ok(Hunt {
         targets,
-        seeds: args.seeds.clone().unwrap_or(first..u64::MAX),
+        seeds,
         shard: args.shard.unwrap_or((0, 1)),
-        budget: args.budget.or(args.seeds.is_none().then_some(BUDGET)),
+        budget: args.budget.or(is_endless.then_some(BUDGET)),
         jobs: args.jobs.map_or(cores, NonZeroUsize::get),
         mutants: args.mutant.clone(),
         canaries,
@@ -178,105 +195,93 @@ fn progress_line(hunted: &Hunted) -> String {
         1 => "1 kind of failure".to_owned(),
         many => format!("{many} kinds of failure"),
     };
-    format!("{} seeds, {:.1} per second, {kinds}", hunted.played, per_second(hunted))
+    let per_second = report::per_second(hunted.played, hunted.wall.as_secs_f64());
+    format!("{} seeds, {per_second:.1} per second, {kinds}", hunted.played)
 }
 
-fn per_second(hunted: &Hunted) -> f64 {
-    hunted.played as f64 / hunted.wall.as_secs_f64().max(1e-9)
+/// Leaves what was found, and says it.
+///
+/// # Errors
+/// A sentence: the results cannot be left.
+fn conclude(
+    systems: &[&dyn System],
+    args: &HuntArgs,
+    plan: &Hunt,
+    hunted: &Hunted,
+    outbox: Option<&Outbox>,
+) -> Result<Exit, String> {
+    let mut document = Document::new(plan, hunted);
+    let is_whole = document.of == 1;
+    let mut conclusion = document.conclusion(is_whole);
+    if let Some(outbox) = outbox {
+        // Making capsules takes a while, and may not come to its end: until then there are none, and it is not over.
+        outbox.leave(&Document::new(plan, &Hunted { ended: Ended::Interrupted, ..hunted.clone() }))?;
+    } else if conclusion == Conclusion::Interrupted {
+        // Who stops their own hunt has seen enough; nobody else waits for the rest.
+        conclusion = if hunted.played == 0 { Conclusion::NothingPlayed } else { Conclusion::Held };
+        document.verdict = conclusion.verdict();
+    }
+    let most = if outbox.is_some() { KEPT_GROUPS } else { report::SHOWN_GROUPS };
+    for group in document.findings.iter_mut().take(most).filter(|group| group.has_end()) {
+        let target = &plan.targets[group.task.scenario];
+        match keep(systems, target, &report::again(&target.given, &target.set, group)) {
+            Ok(path) => group.capsule = Some(path),
+            Err(message) => eprintln!("no capsule for seed {}: {message}", group.task.seed),
+        }
+    }
+    if let Some(outbox) = outbox {
+        outbox.leave_with_capsules(&document)?;
+    }
+    report::print(&document, conclusion, is_whole, args.format)
 }
 
-fn conclude(systems: &[&dyn System], plan: &Hunt, hunted: &Hunted) -> Exit {
-    let (exit, verdict) = judge(hunted);
-    let mut text = format!("{verdict}\n\n");
-    let (wall, simulated) = (hunted.wall.as_secs_f64(), hunted.simulated.as_secs_f64());
-    text += &format!(
-        "  seeds        {} in {wall:.1} s, {:.1} per second with {} at once; {:.0} s simulated, {:.0}× real time\n",
-        hunted.played,
-        per_second(hunted),
-        plan.jobs,
-        simulated,
-        simulated / wall.max(1e-9),
-    );
-    for (canary, seed) in &hunted.canaries {
-        text += &match seed {
-            Some(seed) => format!("  canary       {canary} is found, at seed {seed}\n"),
-            None => format!("  canary       {canary} is NOT found: this hunt proves nothing\n"),
-        };
-    }
-    for (scenario, (shown, of)) in &hunted.taught {
-        let name = &plan.targets[*scenario].given;
-        text += &format!("  teaching     {name} fails as it says on {shown} of {of} seeds\n");
-    }
-    text += &format!("  reached      {} places; {}\n", hunted.reached, never_reached(&hunted.never_reached));
-    let groups = hunted.findings.groups();
-    for (number, group) in groups.iter().take(SHOWN_GROUPS).enumerate() {
-        text += &format!("\n{}", shown(systems, plan, group, number + 1));
-    }
-    if groups.len() > SHOWN_GROUPS {
-        text += &format!("\n… and {} more kinds of failure\n", groups.len() - SHOWN_GROUPS);
-    }
-    match print(&text) {
-        Exit::Held => exit,
-        other => other,
-    }
+/// Where a hunt leaves its results: in a folder of its own.
+struct Outbox {
+    place: Place,
+    folder: String,
 }
 
-fn judge(hunted: &Hunted) -> (Exit, String) {
-    let kinds = hunted.findings.len();
-    if kinds > 0 {
-        let kinds = if kinds == 1 { "1 kind".to_owned() } else { format!("{kinds} kinds") };
-        let is_slow = |group: &&Group| group.failure.verdict == Verdict::Slow;
-        return match hunted.findings.groups().iter().all(is_slow) {
-            true => (Exit::Slow, format!("slow: {kinds} of limit missed")),
-            false => (Exit::Violated, format!("violated: {kinds} of failure")),
-        };
+/// Where to leave the results, if anywhere.
+///
+/// # Errors
+/// The whole message for the user.
+fn outbox(args: &HuntArgs, plan: &Hunt) -> Result<Option<Outbox>, String> {
+    let Some(given) = &args.out else { return Ok(None) };
+    if args.shard.is_some() && args.seeds.is_none() {
+        return Err(
+            "--shard with --out: all shards of a hunt need the same --seeds (A..B, or A..)".to_owned()
+        );
     }
-    if hunted.played == 0 {
-        return (Exit::NothingRan, "nothing was played".to_owned());
-    }
-    if hunted.canaries.iter().any(|(_, seed)| seed.is_none()) {
-        return (Exit::Invalid, "invalid: a planted mistake was not found, so nothing is proved".to_owned());
-    }
-    if hunted.taught.values().any(|(shown, _)| *shown == 0) {
-        return (Exit::Invalid, "invalid: a scenario that is made to fail did not".to_owned());
-    }
-    (Exit::Held, "held: nothing found".to_owned())
+    let place = Place::create(given).map_err(|error| format!("--out {error}"))?;
+    let plain = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' };
+    let name: String = args.scenario.chars().map(plain).collect();
+    let (remainder, of) = plan.shard;
+    let (name, first) = (name.trim_matches(['-', '.']), plan.seeds.start);
+    Ok(Some(Outbox { place, folder: format!("{name}-{}-of-{of}-from-{first}", remainder + 1) }))
 }
 
-fn never_reached(marks: &[String]) -> String {
-    if marks.is_empty() {
-        return "all that there are".to_owned();
+impl Outbox {
+    fn leave(&self, document: &Document) -> Result<(), String> {
+        let json = document.to_json().map_err(|error| error.to_string())?;
+        self.put(document::FILE, json.into_bytes())
     }
-    let named: Vec<&str> = marks.iter().take(SHOWN_MARKS).map(String::as_str).collect();
-    let more = marks.len().saturating_sub(SHOWN_MARKS);
-    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-    format!("never {}{more}", named.join(", "))
-}
 
-/// A kind of failure, and how to play it again.
-fn shown(systems: &[&dyn System], plan: &Hunt, group: &Group, number: usize) -> String {
-    let Failure { of, what, at_s, .. } = &group.failure;
-    let target = &plan.targets[group.task.scenario];
-    let at = at_s.map(|at| format!(" at {at:.3} s")).unwrap_or_default();
-    let seeds = if group.seeds == 1 { "1 seed".to_owned() } else { format!("{} seeds", group.seeds) };
-    let mut text =
-        format!("{number}. {of}: {seeds} of {}, first {}{at}\n   {what}\n", target.given, group.task.seed);
-    if !group.with_it.is_empty() {
-        text += &format!("   with it: {}\n", group.with_it.join(", "));
+    /// The capsules, which are files so far, and the document, which then says where they are beside it.
+    fn leave_with_capsules(&self, document: &Document) -> Result<(), String> {
+        let mut document = document.clone();
+        for (place, group) in document.findings.iter_mut().enumerate() {
+            let Some(path) = group.capsule.take() else { continue };
+            let capsule = std::fs::read(&path).map_err(|error| format!("{path}: {error}"))?;
+            let name = format!("{}/{}", place + 1, run_folder::CAPSULE);
+            self.put(&name, capsule)?;
+            group.capsule = Some(name);
+        }
+        self.leave(&document)
     }
-    let again = PlayArgs {
-        set: target.set.clone(),
-        size: SizeArg::Hunt,
-        mutant: group.task.mutants.clone(),
-        strategy: Some(group.task.strategy),
-        ..PlayArgs::of(&target.given, group.task.seed)
-    };
-    match keep(systems, target, &again) {
-        Ok(path) => text += &format!("   rehearse replay {path}\n"),
-        Err(message) => eprintln!("no capsule for seed {}: {message}", group.task.seed),
+
+    fn put(&self, name: &str, content: Vec<u8>) -> Result<(), String> {
+        self.place.put(&format!("{}/{name}", self.folder), content).map_err(|error| error.to_string())
     }
-    text += &format!("   {}\n", run::replay_line(&again, group.task.seed));
-    text
 }
 
 /// Plays a failure again, here, and leaves its folder; the path of its capsule.
@@ -308,6 +313,7 @@ mod tests {
     #[test]
     fn ranges_say_what_is_wrong_with_them() {
         assert_eq!(seed_range("3..9"), Ok(3..9));
+        assert_eq!(seed_range("3.."), Ok(3..u64::MAX));
         assert!(seed_range("9..3").is_err_and(|what| what.contains("no seed")));
         assert!(seed_range("9").is_err_and(|what| what.contains("A..B")));
     }

@@ -4,6 +4,8 @@ mod capsule;
 mod catalogue;
 mod exit;
 mod hunt;
+mod hunt_report;
+mod merge;
 mod progress;
 mod run;
 mod run_folder;
@@ -37,6 +39,8 @@ enum Command {
     Verify(VerifyArgs),
     /// Play many seeds of small worlds on all cores, and show what they find
     Hunt(hunt::HuntArgs),
+    /// What the shards of a hunt found together, from where `hunt --out` left their results
+    Merge(merge::MergeArgs),
     /// Play a failure again from its capsule
     Replay(capsule::ReplayArgs),
     /// Shrink a failure to the smallest scenario that still fails the same way
@@ -184,6 +188,7 @@ pub fn main(systems: &[&dyn System]) -> ExitCode {
         Command::Run(args) => run::run(systems, args),
         Command::Verify(args) => verify::verify(systems, &args.play),
         Command::Hunt(args) => hunt::hunt(systems, args),
+        Command::Merge(args) => merge::merge(args),
         Command::HuntWorker => hunt::work(systems),
         Command::Replay(args) => capsule::replay(systems, args),
         Command::Shrink(args) => shrink::shrink(systems, args),

@@ -9,6 +9,9 @@ use world::sim::Checkpoint;
 
 use crate::rehearsal::{Played, Request};
 
+/// The file of a capsule.
+pub(super) const CAPSULE: &str = "capsule.json";
+
 /// The folder that a run gets unless the user names one.
 pub(super) fn of(request: &Request) -> PathBuf {
     default_folder(&request.scenario.name, request.seed)
@@ -23,6 +26,19 @@ pub(super) fn write_all(folder: &Path, played: &Played, replay: &str) -> Result<
     let io = |error: io::Error| format!("cannot write the run folder {}: {error}", folder.display());
     write_trace(folder, &played.checkpoints, &played.trace).map_err(io)?;
     point_latest_at(folder).map_err(io)
+}
+
+/// Leaves the capsule of a run of another machine in a run folder here, and points `runs/latest` at it; where it is.
+///
+/// # Errors
+/// A sentence: it cannot be written.
+pub(super) fn keep_capsule(scenario: &str, seed: u64, capsule: &[u8]) -> Result<PathBuf, String> {
+    let folder = default_folder(scenario, seed);
+    let path = folder.join(CAPSULE);
+    let written = fs::create_dir_all(&folder)
+        .and_then(|()| fs::write(&path, capsule))
+        .and_then(|()| point_latest_at(&folder));
+    written.map(|()| path.clone()).map_err(|error| format!("cannot write {}: {error}", path.display()))
 }
 
 /// What people read of a run.

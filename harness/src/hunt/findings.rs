@@ -2,11 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
+use super::NO_END;
 use super::message::Task;
 use crate::rehearsal::Failure;
 
 /// Failures of one kind.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Group {
     /// The first that was seen of them, by its seed.
     pub failure: Failure,
@@ -16,6 +20,15 @@ pub struct Group {
     pub seeds: u64,
     /// Other invariants that were violated with it, in that first run.
     pub with_it: Vec<String>,
+    /// The file of the capsule of that first run, where there is one.
+    pub capsule: Option<String>,
+}
+
+impl Group {
+    /// Can the first run of them be played to its end?
+    pub fn has_end(&self) -> bool {
+        self.failure.of != NO_END
+    }
 }
 
 /// All groups, by scenario and by what failed.
@@ -33,15 +46,27 @@ impl Findings {
         });
         let Some(first) = earliest else { return };
         let with_it = failures.iter().filter(|other| other.of != first.of).map(|other| other.of.clone());
-        let new = Group { failure: first.clone(), task: task.clone(), seeds: 1, with_it: with_it.collect() };
-        let group = self.groups.entry((task.scenario, first.of.clone(), first.kind()));
+        self.join(Group {
+            failure: first.clone(),
+            task: task.clone(),
+            seeds: 1,
+            with_it: with_it.collect(),
+            capsule: None,
+        });
+    }
+
+    /// Adds failures of one kind: those of the same kind become one group.
+    pub(super) fn join(&mut self, new: Group) {
+        let kind = (new.task.scenario, new.failure.of.clone(), new.failure.kind());
+        let group = self.groups.entry(kind);
         group
             .and_modify(|known| {
-                known.seeds += 1;
-                // Which seed comes first must not depend on which job was faster.
-                if task.seed < known.task.seed {
-                    *known = Group { seeds: known.seeds, ..new.clone() };
+                let seeds = known.seeds.saturating_add(new.seeds);
+                // Which seed comes first must not depend on which job, or which machine, was faster.
+                if new.task.seed < known.task.seed {
+                    *known = new.clone();
                 }
+                known.seeds = seeds;
             })
             .or_insert(new);
     }

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | what is played in which order, until when | here |
 //! | what was found, without saying it a hundred times | `findings` |
+//! | what a hunt leaves, and what many of them come to | [`document`] |
 //! | the processes that play, so that one that hangs is a finding | `player`, `worker` |
 //! | what they say to each other | `message` |
 
@@ -27,6 +28,7 @@
 //! It was never better. A run of a small world takes some 50 ms and is short: another customer or fault tells more than
 //! another end of the same one, which takes a whole run to be played, too.
 
+pub mod document;
 mod findings;
 mod message;
 mod player;
@@ -40,6 +42,7 @@ use std::time::Duration;
 
 use record::result::Verdict;
 use scenarios::Strategy;
+use serde::{Deserialize, Serialize};
 
 pub use self::findings::{Findings, Group};
 pub use self::message::Task;
@@ -51,6 +54,8 @@ pub(crate) use self::worker::work;
 use crate::rehearsal::Failure;
 use crate::target::Target;
 
+/// What is not as it should be when a run hangs, dies or eats memory.
+const NO_END: &str = "a run that ends";
 /// Seeds that the canary has to be found in.
 const CANARY_SEEDS: u64 = 20;
 
@@ -80,7 +85,8 @@ pub struct Hunt {
 }
 
 /// Which strategies the seeds of a hunt are played with.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
 pub enum Mix {
     /// Any ready task, equally likely.
     Random,
@@ -104,9 +110,26 @@ impl Mix {
     }
 }
 
+/// Why a hunt ended.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Ended {
+    /// All seeds were played.
+    Seeds,
+    /// Its time was over.
+    Budget,
+    /// It was to stop at the first failure.
+    First,
+    /// Somebody stopped it, or it never came to its end.
+    #[default]
+    Interrupted,
+}
+
 /// What a hunt came to.
 #[derive(Debug, Clone, Default)]
 pub struct Hunted {
+    /// Why it ended.
+    pub ended: Ended,
     /// Seeds that were played to an end, each scenario counted.
     pub played: u64,
     /// Simulated time of all of them.
@@ -119,10 +142,13 @@ pub struct Hunted {
     pub canaries: Vec<(String, Option<u64>)>,
     /// For each scenario that is made to fail, by its place: on how many seeds it did as it says, and of how many.
     pub taught: BTreeMap<usize, (u64, u64)>,
-    /// Marks that no seed came by.
-    pub never_reached: Vec<String>,
     /// Marks that some seed came by.
-    pub reached: usize,
+    pub reached: BTreeSet<String>,
+    /// Marks that no seed came by.
+    pub never_reached: BTreeSet<String>,
+    /// For each scenario that was measured, how often its first seed polls a task: what the priorities of PCT are spread
+    /// over.
+    pub polls: Vec<u64>,
 }
 
 /// What the jobs share.
@@ -140,11 +166,10 @@ struct Shared<'a> {
 struct State {
     /// The next seed to hand out, and the next scenario for it.
     next: (u64, usize),
+    /// A seed was handed out and not played to its end.
+    is_cut: bool,
     hunted: Hunted,
-    reached: BTreeSet<String>,
     missed: BTreeSet<String>,
-    /// Polls of a run of each scenario: what the priorities of PCT are spread over.
-    polls: Vec<u64>,
     /// There is no worker to be had.
     broken: Option<String>,
 }
@@ -169,13 +194,22 @@ pub fn hunt(hunt: &Hunt, stop: &AtomicBool, show: &(dyn Fn(&Hunted) + Sync)) -> 
             scope.spawn(|| shared.job(show));
         }
     });
-    let State { mut hunted, reached, missed, broken, .. } =
+    let is_exhausted = shared.next().is_none();
+    let State { mut hunted, missed, broken, is_cut, .. } =
         shared.state.into_inner().unwrap_or_else(PoisonError::into_inner);
     if let Some(broken) = broken {
         return Err(broken);
     }
-    hunted.never_reached = missed.difference(&reached).cloned().collect();
-    hunted.reached = reached.len();
+    hunted.ended = if is_exhausted && !is_cut {
+        Ended::Seeds
+    } else if stop.load(Ordering::Acquire) {
+        Ended::Interrupted
+    } else if hunt.first && !hunted.findings.is_empty() {
+        Ended::First
+    } else {
+        Ended::Budget
+    };
+    hunted.never_reached = missed.difference(&hunted.reached).cloned().collect();
     hunted.wall = shared.proved.elapsed();
     Ok(hunted)
 }
@@ -202,7 +236,10 @@ impl Shared<'_> {
                 strategy: Strategy::Random,
             };
             let measured = self.ask(&mut player, &task)?;
-            self.lock().polls.push(measured.map_or(0, |answer| answer.polls));
+            if self.stop.load(Ordering::Acquire) {
+                return Ok(());
+            }
+            self.lock().hunted.polls.push(measured.map_or(0, |answer| answer.polls));
             let Some(canary) = canary else { continue };
             task.mutants = vec![canary.clone()];
             let mut found = None;
@@ -251,7 +288,7 @@ impl Shared<'_> {
         }
         state.next =
             if scenario + 1 < self.hunt.targets.len() { (seed, scenario + 1) } else { (seed + 1, 0) };
-        let polls = state.polls.get(scenario).copied().unwrap_or_default();
+        let polls = state.hunted.polls.get(scenario).copied().unwrap_or_default();
         let strategy = self.hunt.mix.strategy(seed, polls);
         Some(Task { scenario, seed, mutants: self.hunt.mutants.clone(), strategy })
     }
@@ -277,9 +314,9 @@ impl Shared<'_> {
                     self.note(&task, answer, show);
                     player = Some(worker);
                 }
-                Err(Lost::Stopped) => {}
+                Err(Lost::Stopped) => self.lock().is_cut = true,
                 Err(Lost::Finding(what)) => {
-                    let failure = Failure::new("a run that ends", what, Verdict::Violated);
+                    let failure = Failure::new(NO_END, what, Verdict::Violated);
                     self.note(&task, Answer { failures: vec![failure], ..Answer::default() }, show);
                 }
                 Err(Lost::Broken(what)) => {
@@ -291,7 +328,7 @@ impl Shared<'_> {
 
     fn note(&self, task: &Task, answer: Answer, show: &(dyn Fn(&Hunted) + Sync)) {
         let mut state = self.lock();
-        state.reached.extend(answer.reached);
+        state.hunted.reached.extend(answer.reached);
         state.missed.extend(answer.missed);
         state.hunted.played += 1;
         state.hunted.simulated += Duration::try_from_secs_f64(answer.simulated_s).unwrap_or_default();

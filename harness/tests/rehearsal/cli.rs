@@ -130,7 +130,7 @@ fn lists_are_for_people_and_programs() {
         serde_json::from_str(&stdout(&output)).expect("a list of objects");
     assert!(mutants.len() >= 6);
     for mutant in mutants {
-        for field in ["name", "system", "scenario", "about"] {
+        for field in ["name", "system", "scenario", "kind", "about"] {
             assert!(mutant.get(field).is_some_and(serde_json::Value::is_string), "{mutant:?}");
         }
     }

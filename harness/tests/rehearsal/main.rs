@@ -1,5 +1,5 @@
-//! The parts of a rehearsal: its command line, its faults, its marks, its hunts, how failures
-//! are shrunk and told, its servers for others.
+//! The parts of a rehearsal: its command line, its faults, its marks, its hunts, their shards, how
+//! failures are shrunk and told, its servers for others.
 //!
 //! The promises of the scenarios are a program of their own: they demand that every mark of the program is reached by
 //! some scenario, and the tests here have marks that none reaches.
@@ -10,4 +10,5 @@ mod hunt;
 mod marks;
 mod recovery;
 mod serve;
+mod shards;
 mod shrink;

@@ -14,6 +14,27 @@ pub struct Mutant {
     pub system: &'static str,
     /// The scenario that finds it: `ticketing/peak`.
     pub scenario: &'static str,
+    /// What it takes to fail.
+    pub kind: Kind,
     /// The mistake and its consequence, in one sentence.
     pub about: &'static str,
+}
+
+/// What it takes for a planted bug to fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// That the line is come by, in whatever order.
+    WrongLine,
+    /// That two hosts, or a host and a fault, meet in a certain order.
+    Race,
+}
+
+impl std::fmt::Display for Kind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Kind::WrongLine => "wrong line",
+            Kind::Race => "race",
+        })
+    }
 }

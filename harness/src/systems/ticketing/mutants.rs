@@ -2,50 +2,50 @@
 //! as the servers. Systems do not know their middleware; the harness does, and which scenario of the sale finds them.
 use std::sync::LazyLock;
 
-use record::mutant::Mutant;
+use record::mutant::{Kind, Mutant};
 
 const BAD_NETWORK: &str = "ticketing/bad-network";
 const REDIS_FAILOVER: &str = "ticketing/redis-failover";
 const REDIS_SPLIT_BRAIN: &str = "ticketing/redis-split-brain";
 const REDIS_TOTAL_LOSS: &str = "ticketing/redis-total-loss";
 
-const fn mutant(name: &'static str, scenario: &'static str, about: &'static str) -> Mutant {
-    Mutant { name, system: "ticketing", scenario, about }
+const fn race(name: &'static str, scenario: &'static str, about: &'static str) -> Mutant {
+    Mutant { name, system: "ticketing", scenario, kind: Kind::Race, about }
 }
 
-/// Those of the client (`redis.client.…`) and of the servers.
+/// Those of the client (`redis.client.…`) and of the servers: all of them need a fault at the wrong moment.
 const OF_REDIS: &[Mutant] = &[
-    mutant(
+    race(
         "redis.client.room-not-looked-at-again",
         REDIS_FAILOVER,
         "The connection's task looks for new commands before replies make room for them: nobody wakes it up for those.",
     ),
-    mutant(
+    race(
         "redis.cluster.rank-ignored",
         REDIS_FAILOVER,
         "Replicas do not let those with more data go first: one that lags behind is elected, and the rest is lost.",
     ),
-    mutant(
+    race(
         "redis.cluster.replaced-master-stays",
         REDIS_SPLIT_BRAIN,
         "A master does not give up its slots to one with a higher epoch: it goes on taking commands that never count.",
     ),
-    mutant(
+    race(
         "redis.wait-counts-linked-replicas",
         REDIS_SPLIT_BRAIN,
         "WAIT counts the replicas that are linked, not those that have acknowledged: a failover loses what was in between.",
     ),
-    mutant(
+    race(
         "redis.client.wait-answer-ignored",
         REDIS_SPLIT_BRAIN,
         "WAIT is asked, but not how many replicas it has counted: what only a lonely master has is believed.",
     ),
-    mutant(
+    race(
         "redis.reply-before-sync",
         REDIS_TOTAL_LOSS,
         "Replies leave before the append-only file is synced: a loss of power takes what was acknowledged.",
     ),
-    mutant(
+    race(
         "redis.client.connection-kept-after-timeout",
         BAD_NETWORK,
         "After a timeout the connection is used on: the late reply is taken for that of the next command.",

@@ -1,5 +1,5 @@
 //! The planted bugs: each is a wrong turn of a line or a few in a service, off unless a run switches it on.
-use record::mutant::Mutant;
+use record::mutant::{Kind, Mutant};
 
 const PEAK: &str = "ticketing/peak";
 const PAYMENT_TROUBLE: &str = "ticketing/payment-trouble";
@@ -7,7 +7,11 @@ const BAD_NETWORK: &str = "ticketing/bad-network";
 const INVENTORY_CRASH: &str = "ticketing/inventory-crash";
 
 const fn mutant(name: &'static str, scenario: &'static str, about: &'static str) -> Mutant {
-    Mutant { name, system: "ticketing", scenario, about }
+    Mutant { name, system: "ticketing", scenario, kind: Kind::WrongLine, about }
+}
+
+const fn race(name: &'static str, scenario: &'static str, about: &'static str) -> Mutant {
+    Mutant { kind: Kind::Race, ..mutant(name, scenario, about) }
 }
 
 /// All planted bugs of the ticket sale.
@@ -17,12 +21,12 @@ pub const MUTANTS: &[Mutant] = &[
         PEAK,
         "A seat is picked when it is free on the first segment of the trip: two passengers share it further on.",
     ),
-    mutant(
+    race(
         "ticketing.deduct-check-then-set",
         PEAK,
         "Stock is read in one step and written in the next: two orders that read the same number both get the last seat.",
     ),
-    mutant(
+    race(
         "ticketing.segments-deducted-one-by-one",
         INVENTORY_CRASH,
         "Each segment is deducted by a command of its own: a crash in the middle loses the stock of the segments done.",
@@ -62,7 +66,7 @@ pub const MUTANTS: &[Mutant] = &[
         PAYMENT_TROUBLE,
         "Money that arrives after its order was closed is kept.",
     ),
-    mutant(
+    race(
         "ticketing.refund-reference-per-attempt",
         PAYMENT_TROUBLE,
         "Each try of a refund has a reference of its own: a refund that timed out after its effect is asked for twice.",
@@ -72,17 +76,17 @@ pub const MUTANTS: &[Mutant] = &[
         PAYMENT_TROUBLE,
         "Work is taken off its list when it is begun: what fails, or dies with its worker, is never done.",
     ),
-    mutant(
+    race(
         "ticketing.release-leaves-no-tombstone",
         BAD_NETWORK,
         "Nothing notes that an order was given up before its deduction came: that takes stock for an order that is over.",
     ),
-    mutant(
+    race(
         "ticketing.expiry-overwrites-payment",
         BAD_NETWORK,
         "An order is closed because it was unpaid when it was looked for: a payment that arrives meanwhile is overwritten.",
     ),
-    mutant(
+    race(
         "ticketing.seat-freed-again",
         BAD_NETWORK,
         "A seat is freed without looking whose it is: a repeated request frees it under the buyer who has it now.",

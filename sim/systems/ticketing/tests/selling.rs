@@ -131,7 +131,9 @@ fn mutants_are_noticed() {
                 _ => crashes,
             };
             let noticed = |seed: &u64| !play(staged(*seed).with_mutant(mutant.name)).wrong.is_empty();
-            let first = (0..20).find(noticed); eprintln!("{} {first:?}", mutant.name); first.is_none()
+            let first = (0..20).find(noticed);
+            eprintln!("{} {first:?}", mutant.name);
+            first.is_none()
         })
         .map(|mutant| mutant.name)
         .collect();
