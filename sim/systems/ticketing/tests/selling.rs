@@ -121,6 +121,7 @@ const RACES: &[&str] = &[
     "ticketing.work-removed-when-claimed",
     "ticketing.release-leaves-no-tombstone",
     "ticketing.expiry-overwrites-payment",
+    "ticketing.cancel-left-to-expiry",
     "ticketing.seat-freed-again",
     "ticketing.capture-after-close-ignored",
 ];
