@@ -6,7 +6,7 @@
 //! | one rehearsal from staging to verdict | [`rehearsal`] |
 //! | how customers arrive | [`drive`] |
 //! | what breaks, and when | [`faults`] |
-//! | what an invariant is | [`check`] |
+//! | what an invariant is, and checks for any system: linearizability, exactly once, … | [`check`] |
 //! | how the system came back from faults: RTO and RPO | [`recovery`] |
 //! | the systems that come along, their hosts and their invariants | [`systems`] |
 //! | a scenario as its user names it | [`target`] |

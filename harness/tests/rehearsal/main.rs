@@ -7,6 +7,7 @@
 mod cli;
 mod faults;
 mod hunt;
+mod linearizable;
 mod marks;
 mod recovery;
 mod serve;

@@ -87,6 +87,11 @@ pub const MUTANTS: &[Mutant] = &[
         "An order is closed because it was unpaid when it was looked for: a payment that arrives meanwhile is overwritten.",
     ),
     race(
+        "ticketing.cancel-left-to-expiry",
+        PAYMENT_TROUBLE,
+        "A cancelled order is called closed and left to the next sweep of unpaid orders: a payment that comes first wins.",
+    ),
+    race(
         "ticketing.seat-freed-again",
         BAD_NETWORK,
         "A seat is freed without looking whose it is: a repeated request frees it under the buyer who has it now.",

@@ -117,7 +117,11 @@ fn a_crash_at_every_step_of_an_order() {
 }
 
 /// Races of two instances that are too rare here: `every_mutant_is_found_by_its_scenario` (harness) finds them.
-const RACES: &[&str] = &[];
+const RACES: &[&str] = &[
+    "ticketing.release-leaves-no-tombstone",
+    "ticketing.expiry-overwrites-payment",
+    "ticketing.cancel-left-to-expiry",
+];
 
 #[test]
 fn mutants_are_noticed() {
@@ -130,10 +134,8 @@ fn mutants_are_noticed() {
                 "ticketing/payment-trouble" => trouble,
                 _ => crashes,
             };
-            let noticed = |seed: &u64| !play(staged(*seed).with_mutant(mutant.name)).wrong.is_empty();
-            let first = (0..20).find(noticed);
-            eprintln!("{} {first:?}", mutant.name);
-            first.is_none()
+            let noticed = |seed: u64| !play(staged(seed).with_mutant(mutant.name)).wrong.is_empty();
+            !(0..20).any(noticed)
         })
         .map(|mutant| mutant.name)
         .collect();

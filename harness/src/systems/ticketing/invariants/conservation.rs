@@ -8,6 +8,7 @@ use std::time::Duration;
 use ticketing::domain::{HoldState, OrderState, SeatLockState, Trip};
 
 use crate::check::Invariant;
+use crate::check::conservation::Conservation as Accounts;
 use crate::systems::ticketing::facts::{Change, Coach, Facts};
 
 pub(in crate::systems::ticketing) const NAME: &str = "conservation";
@@ -92,9 +93,7 @@ impl Conservation {
                 let remaining = facts.stock.get(coach).and_then(|stock| stock.get(&segment)).copied();
                 let [held, sold, seated, ticketed, lost] =
                     [&held, &sold, &seated, &ticketed, &lost].map(|count| count.get(coach, segment));
-                let balanced =
-                    remaining == Some(capacity - held - sold) && sold == ticketed && seated == ticketed;
-                self.invariant.check(at, balanced, || {
+                let describe = || {
                     let (run, class) = coach;
                     let remaining = remaining.map_or("no".to_owned(), |remaining| remaining.to_string());
                     let what = format!(
@@ -103,7 +102,14 @@ impl Conservation {
                          ended without a ticket; {seated} seats are taken for good and {ticketed} tickets are valid"
                     );
                     (what, Vec::new())
-                });
+                };
+                let mut seats = Accounts::new(i128::from(capacity));
+                seats.set("remaining", i128::from(remaining.unwrap_or(0)));
+                seats.set("held", i128::from(held));
+                seats.set("sold", i128::from(sold));
+                seats.observe(&mut self.invariant, at, |_| describe());
+                let agree = remaining.is_some() && sold == ticketed && seated == ticketed;
+                self.invariant.check(at, agree, describe);
             }
         }
     }

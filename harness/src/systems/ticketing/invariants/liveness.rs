@@ -8,6 +8,7 @@ use record::history::{Operation, Outcome};
 use ticketing::domain::OrderState;
 
 use crate::check::Invariant;
+use crate::check::liveness::{Deadline, Liveness as Endings};
 use crate::systems::ticketing::facts::Facts;
 
 pub(in crate::systems::ticketing) const NAME: &str = "liveness";
@@ -58,14 +59,19 @@ impl Liveness {
         operations: &[Operation],
         at: Duration,
     ) {
+        // Whatever was begun before the faults healed: the system has had its time.
+        let mut orders = Endings::new();
         for (id, order) in &facts.orders {
-            self.invariant.check(at, order.state.is_final(), || {
-                (
-                    format!("order {id} is still {} after all faults have healed", order.state),
-                    facts.operations_of(id),
-                )
-            });
+            orders.began(id.as_str(), Duration::ZERO);
+            if order.state.is_final() {
+                orders.ended(id.as_str(), at);
+            }
         }
+        let deadline = Deadline { healed: at, within: Duration::ZERO, end: at };
+        orders.conclude(&mut self.invariant, deadline, |id| {
+            let state = facts.orders[*id].state;
+            (format!("order {id} is still {state} after all faults have healed"), facts.operations_of(id))
+        });
         for (name, left) in facts.work.iter().chain(&facts.dead_letters) {
             self.invariant
                 .check(at, *left == 0, || (format!("{left} pieces of work are left in {name}"), Vec::new()));

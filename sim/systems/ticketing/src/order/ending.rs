@@ -34,7 +34,11 @@ impl OrderService {
         let outcome = match cancellation.bind(instance, order).await?.outcome {
             Some(outcome) => outcome,
             None => {
-                let closed = self.orders.make(&CLOSE, order, &[("reason", CANCELLED.to_owned())]).await?;
+                let closed = if world::mutant!("ticketing.cancel-left-to-expiry") {
+                    mutants::close_at_the_next_sweep(&self.orders, order).await?
+                } else {
+                    self.orders.make(&CLOSE, order, &[("reason", CANCELLED.to_owned())]).await?
+                };
                 if closed.moved {
                     self.clean_up_soon(order);
                 }

@@ -6,9 +6,10 @@ use redis::Script;
 use super::moves::{CLOSE, Due, Orders};
 use crate::{
     api::MoveOutcome,
-    ids::{OrderId, QueueToken},
+    domain::OrderState,
+    ids::{Id, OrderId, QueueToken},
     keys,
-    service::{Instance, Outcome, store::new_script},
+    service::{Instance, Outcome, request, store::new_script},
 };
 
 /// What `transition.lua` compares, and what the mutant is content with.
@@ -26,6 +27,18 @@ pub(super) async fn close_unseen(
 ) -> Outcome<MoveOutcome> {
     let due = Due::In(orders.instance.config.work.lease);
     orders.make_by(&UNSEEN, &CLOSE, order, fields, due).await
+}
+
+/// `ticketing.cancel-left-to-expiry`: says that an unpaid order is closed, and has the sweep of unpaid orders close it.
+pub(super) async fn close_at_the_next_sweep(orders: &Orders, order: OrderId) -> Outcome<MoveOutcome> {
+    let record = orders.read(order).await?.ok_or_else(|| request::not_found("there is no such order"))?;
+    if record.state != OrderState::WaitPay {
+        return Ok(MoveOutcome { moved: false, state: record.state });
+    }
+    let list = keys::work(order.shard(), keys::ORDER_EXPIRY);
+    let due_now = redis::cmd("ZADD").arg(list).arg("XX").arg(0).arg(order.to_string()).take();
+    orders.instance.store.command::<()>(&due_now).await?;
+    Ok(MoveOutcome { moved: false, state: OrderState::Closed })
 }
 
 /// `ticketing.idempotency-key-ignored`: makes a submission look as if its key and its token had never been used.
