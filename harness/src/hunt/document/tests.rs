@@ -1,7 +1,7 @@
 //! Shards that belong together, and documents that do not.
 
 use proptest::prelude::*;
-use scenarios::Strategy;
+use scenarios::Strategy as Schedule;
 
 use super::*;
 use crate::hunt::{Allowance, Task};
@@ -36,7 +36,7 @@ fn play(seed: u64, hunted: &mut Hunted) {
             at_s: Some(at_s),
             ..Failure::new(of, what, Verdict::Violated)
         };
-        let task = Task { scenario, seed, mutants: Vec::new(), strategy: Strategy::Random };
+        let task = Task { scenario, seed, mutants: Vec::new(), strategy: Schedule::Random };
         let mut failures = Vec::new();
         if seed % 7 == 3 {
             failures.push(failure("money", format!("order {seed} is paid twice"), 2.0 + seed as f64));
