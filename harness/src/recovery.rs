@@ -35,7 +35,8 @@
 //!
 //! Faults that overlap are not told apart: what happens while several go on counts for each of them. Operations with
 //! fewer than [`ATTEMPTS_MIN`] attempts before or after the fault are not judged, since 95 % of so few cannot be told
-//! from all. When none can be judged, and nothing was lost, the result has no entry for the fault; with a loss it has one
+//! from all. Nor are those that are bad up to the last window and then answered to the end, [`ATTEMPTS_TO_END`] times or
+//! more but too few for a window: they may be back. When none can be judged, and nothing was lost, the result has no entry for the fault; with a loss it has one
 //! whose recovery time is not known and has no limit.
 
 use std::collections::BTreeMap;
@@ -55,6 +56,8 @@ const STAYS: Duration = Duration::from_secs(10);
 const WINDOW: Duration = Duration::from_secs(1);
 /// The fewest attempts that a rate is measured on: the fewest of which 95 % are not all.
 const ATTEMPTS_MIN: u64 = 20;
+/// The fewest answers in a row, up to the end of a run, for which an operation may be back.
+const ATTEMPTS_TO_END: u64 = 5;
 /// The part of the rate before a fault at which operations are back.
 const BACK: f64 = 0.95;
 /// Standard deviations that chance is allowed.
@@ -179,9 +182,9 @@ fn recovery_time(attempts: &BTreeMap<&str, Vec<Attempt>>, span: Span, all: &[Spa
         let Some(before) = Rate::before(attempts, calm) else { continue };
         let Some(windows) = windows(attempts, span.from, before) else { continue };
         judged = match (judged, back(&windows, span)) {
-            (Judged::Never, _) | (_, None) => Judged::Never,
-            (Judged::Unknown, Some(at)) => Judged::Back(at - span.from),
-            (Judged::Back(latest), Some(at)) => Judged::Back(latest.max(at - span.from)),
+            (Judged::Never, _) | (_, Judged::Never) => Judged::Never,
+            (Judged::Unknown, one) | (one, Judged::Unknown) => one,
+            (Judged::Back(latest), Judged::Back(after)) => Judged::Back(latest.max(after)),
         };
     }
     judged
@@ -228,6 +231,8 @@ struct Window {
     is_bad: bool,
     /// The first attempt after its last failure, if that is within it.
     better_from: Option<Duration>,
+    /// Attempts since then.
+    better: u64,
 }
 
 /// Divides the time from a fault on; `None` when there are too few attempts for one window.
@@ -240,7 +245,7 @@ fn windows(attempts: &[Attempt], fault: Duration, before: Rate) -> Option<Vec<Wi
             |window: &Window| attempt.at >= window.from + WINDOW && window.rate.attempts >= ATTEMPTS_MIN;
         if windows.last().is_none_or(is_full) {
             let from = if windows.is_empty() { fault } else { attempt.at };
-            windows.push(Window { from, rate: Rate::default(), is_bad: false, better_from: None });
+            windows.push(Window { from, rate: Rate::default(), is_bad: false, better_from: None, better: 0 });
         }
         if let Some(window) = windows.last_mut() {
             window.add(attempt);
@@ -260,33 +265,39 @@ fn windows(attempts: &[Attempt], fault: Duration, before: Rate) -> Option<Vec<Wi
 impl Window {
     fn add(&mut self, attempt: Attempt) {
         self.rate.count(attempt);
-        self.better_from = match attempt.is_answered {
-            true => self.better_from.or(Some(attempt.at)),
-            false => None,
+        (self.better_from, self.better) = match attempt.is_answered {
+            true => (self.better_from.or(Some(attempt.at)), self.better + 1),
+            false => (None, 0),
         };
     }
 
     fn join(&mut self, later: Window) {
         self.rate.attempts += later.rate.attempts;
         self.rate.failed += later.rate.failed;
-        self.better_from = match later.rate.failed {
-            0 => self.better_from.or(later.better_from),
-            _ => later.better_from,
+        (self.better_from, self.better) = match later.rate.failed {
+            0 => (self.better_from.or(later.better_from), self.better + later.better),
+            _ => (later.better_from, later.better),
         };
     }
 }
 
-/// When operations are back; `None` if never. The fault's beginning when they were not touched.
-fn back(windows: &[Window], span: Span) -> Option<Duration> {
+/// When operations of one name are back.
+fn back(windows: &[Window], span: Span) -> Judged {
     let Some(fell) = windows.iter().position(|window| window.is_bad && window.from < span.ends()) else {
-        return Some(span.from);
+        return Judged::Back(Duration::ZERO);
     };
     let stays = |first: &usize| {
         let until = windows[*first].from + STAYS;
         windows[*first..].iter().take_while(|window| window.from < until).all(|window| !window.is_bad)
     };
-    let first = (fell + 1..windows.len()).find(stays)?;
-    Some(windows[first - 1].better_from.unwrap_or(windows[first].from))
+    match (fell + 1..windows.len()).find(stays) {
+        Some(first) => {
+            let at = windows[first - 1].better_from.unwrap_or(windows[first].from);
+            Judged::Back(at - span.from)
+        }
+        None if windows.last().is_some_and(|last| last.better >= ATTEMPTS_TO_END) => Judged::Unknown,
+        None => Judged::Never,
+    }
 }
 
 /// The ages of the lost writes that count for a fault.

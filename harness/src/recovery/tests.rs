@@ -303,3 +303,27 @@ fn limits_are_met_or_not() {
     assert!(!is_met(&Recovery { rpo_s: 0.5, ..recovery.clone() }));
     assert!(is_met(&Recovery { rpo_s: 0.5, rpo_limit_s: None, ..recovery }));
 }
+
+/// Hunts are short: an operation may be back for a moment only when its run ends.
+#[test]
+fn what_is_answered_to_the_end_of_a_short_run_may_be_back() {
+    let rto_with = |answered: f64| {
+        let history = History::new();
+        Load { to: 13.0 + answered / 10.0, per_second: 10.0, ..ORDERS }
+            .record(&history, down(&[(12.0, 13.0)]));
+        rto(&history, 12.0, 13.0)
+    };
+    // Fewer than a window has, from the end of the fault to the end of the run: nobody can tell.
+    assert_eq!(rto_with(12.0), None);
+    // With a whole window of them it is back.
+    assert_eq!(rto_with(40.0), Some(Some(1.0)));
+    // A few answers prove nothing.
+    assert_eq!(rto_with(4.0), None, "too few attempts after the fault for any judgement");
+}
+
+#[test]
+fn what_fails_to_the_end_is_never_back() {
+    let history = History::new();
+    Load { to: 15.4, per_second: 10.0, ..ORDERS }.record(&history, down(&[(12.0, 15.0)]));
+    assert_eq!(rto(&history, 12.0, 13.0), Some(None), "four answers after thirty failures");
+}
