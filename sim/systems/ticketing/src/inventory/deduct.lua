@@ -14,7 +14,7 @@ elseif known[1] then
 end
 
 local time = redis.call('TIME')
-local now = string.format('%d', time[1] * 1000 + math.floor(time[2] / 1000))
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local seats = tonumber(ARGV[5])
 local segments = {}
 for segment = tonumber(ARGV[3]), tonumber(ARGV[4]) - 1 do

@@ -18,7 +18,7 @@ if state then
   end
 end
 local time = redis.call('TIME')
-local now = string.format('%d', time[1] * 1000 + math.floor(time[2] / 1000))
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
 redis.call('HSET', KEYS[1], 'state', 'RELEASED', 'at_ms', now)
 redis.call('PEXPIRE', KEYS[1], ARGV[2])
 return 'done'

@@ -9,6 +9,6 @@ elseif state ~= 'HELD' then
   return 'refused'
 end
 local time = redis.call('TIME')
-local now = string.format('%d', time[1] * 1000 + math.floor(time[2] / 1000))
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
 redis.call('HSET', KEYS[1], 'state', 'SOLD', 'at_ms', now)
 return 'done'

@@ -17,7 +17,7 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local advanced = tonumber(queue[4])
 if advanced and now < advanced then
   -- The clock was set back. Nobody must wait until it is again where it was.
-  redis.call('HSET', KEYS[1], 'advanced_ms', string.format('%d', now))
+  redis.call('HSET', KEYS[1], 'advanced_ms', now)
   advanced = now
 end
 if advanced and now - advanced < STEP_MS then
@@ -39,6 +39,6 @@ credit_milli = credit_milli - leaving * 1000
 if head == tail then
   credit_milli = math.min(credit_milli, 1000)
 end
-redis.call('HSET', KEYS[1], 'head', string.format('%d', head), 'credit_milli', string.format('%.3f', credit_milli),
-  'advanced_ms', string.format('%d', now), 'remaining', string.format('%d', remaining))
+redis.call('HSET', KEYS[1], 'head', head, 'credit_milli', string.format('%.3f', credit_milli),
+  'advanced_ms', now, 'remaining', remaining)
 return {head, tail, remaining, now}

@@ -24,13 +24,13 @@ end
 
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local pay_by = string.format('%d', now + ARGV[12])
+local pay_by = now + ARGV[12]
 redis.call('HSET', KEYS[3], 'order', ARGV[1])
 if redis.call('HGET', KEYS[4], 'token') == ARGV[4] then
   redis.call('DEL', KEYS[4])
 end
 redis.call('HSET', KEYS[1], 'state', 'PLACING', 'account', ARGV[2], 'key', ARGV[3], 'run', ARGV[5], 'class', ARGV[6],
   'from', ARGV[7], 'to', ARGV[8], 'passengers', ARGV[9], 'amount_fen', ARGV[10], 'currency', ARGV[11],
-  'created_ms', string.format('%d', now), 'pay_by_ms', pay_by, 'version', 1)
-redis.call('ZADD', KEYS[2], string.format('%d', now + ARGV[13]), ARGV[1])
+  'created_ms', now, 'pay_by_ms', pay_by, 'version', 1)
+redis.call('ZADD', KEYS[2], now + ARGV[13], ARGV[1])
 return {'begun', pay_by}

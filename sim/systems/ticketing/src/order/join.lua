@@ -8,22 +8,21 @@ local place = redis.call('HMGET', KEYS[2], 'token', 'position')
 local queue = redis.call('HMGET', KEYS[1], 'tail', 'head', 'credit_milli')
 local head, credit_milli = tonumber(queue[2]) or 0, tonumber(queue[3]) or 0
 if place[1] then
-  return {place[1], place[2], string.format('%d', head)}
+  return {place[1], place[2], head}
 end
 if (tonumber(queue[1]) or 0) - head >= tonumber(ARGV[4]) then
   return {}
 end
 
 local time = redis.call('TIME')
-local tail = redis.call('HINCRBY', KEYS[1], 'tail', 1)
-local position = string.format('%d', tail)
-if head + 1 == tail and credit_milli >= 1000 then
-  head = tail
-  redis.call('HSET', KEYS[1], 'head', position, 'credit_milli', string.format('%.3f', credit_milli - 1000))
+local position = redis.call('HINCRBY', KEYS[1], 'tail', 1)
+if head + 1 == position and credit_milli >= 1000 then
+  head = position
+  redis.call('HSET', KEYS[1], 'head', head, 'credit_milli', string.format('%.3f', credit_milli - 1000))
 end
 redis.call('HSET', KEYS[3], 'run', ARGV[2], 'account', ARGV[3], 'position', position,
-  'joined_ms', string.format('%d', time[1] * 1000 + math.floor(time[2] / 1000)))
+  'joined_ms', time[1] * 1000 + math.floor(time[2] / 1000))
 redis.call('HSET', KEYS[2], 'token', ARGV[1], 'position', position)
 redis.call('PEXPIRE', KEYS[3], ARGV[5])
 redis.call('PEXPIRE', KEYS[2], ARGV[5])
-return {ARGV[1], position, string.format('%d', head)}
+return {ARGV[1], position, head}

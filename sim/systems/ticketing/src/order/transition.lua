@@ -22,7 +22,7 @@ if enters then
   local due = ARGV[6]
   if string.sub(due, 1, 1) == '+' then
     local time = redis.call('TIME')
-    due = string.format('%d', time[1] * 1000 + math.floor(time[2] / 1000) + string.sub(due, 2))
+    due = time[1] * 1000 + math.floor(time[2] / 1000) + string.sub(due, 2)
   end
   redis.call('ZADD', enters, due, ARGV[1])
 end

@@ -16,7 +16,7 @@ if ARGV[6] ~= '1' then
 end
 
 local time = redis.call('TIME')
-local due = string.format('%d', time[1] * 1000 + math.floor(time[2] / 1000) + ARGV[5])
+local due = time[1] * 1000 + math.floor(time[2] / 1000) + ARGV[5]
 redis.call('HSET', KEYS[1], 'state', 'CREATED', 'order', ARGV[2], 'account', ARGV[3], 'amount_fen', ARGV[4],
   'version', 0, 'attempts', 0)
 redis.call('ZADD', KEYS[2], due, ARGV[1])

@@ -24,7 +24,7 @@ local function moves_to(next, settled)
     redis.call('ZREM', KEYS[2], ARGV[1])
   else
     local time = redis.call('TIME')
-    local due = string.format('%d', time[1] * 1000 + math.floor(time[2] / 1000) + ARGV[6])
+    local due = time[1] * 1000 + math.floor(time[2] / 1000) + ARGV[6]
     redis.call('ZADD', KEYS[2], due, ARGV[1])
   end
 end

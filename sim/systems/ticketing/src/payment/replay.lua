@@ -8,5 +8,5 @@ if redis.call('LREM', KEYS[3], 0, ARGV[1]) == 0 then
 end
 local time = redis.call('TIME')
 redis.call('HSET', KEYS[1], 'attempts', 0)
-redis.call('ZADD', KEYS[2], string.format('%d', time[1] * 1000 + math.floor(time[2] / 1000)), ARGV[1])
+redis.call('ZADD', KEYS[2], time[1] * 1000 + math.floor(time[2] / 1000), ARGV[1])
 return 1

@@ -16,5 +16,5 @@ if failed > tonumber(ARGV[2]) then
 end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-redis.call('ZADD', KEYS[2], string.format('%d', now + ARGV[3] * 2 ^ (failed - 1)), ARGV[1])
+redis.call('ZADD', KEYS[2], now + ARGV[3] * 2 ^ (failed - 1), ARGV[1])
 return 1

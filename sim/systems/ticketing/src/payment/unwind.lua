@@ -17,7 +17,7 @@ if not next then
   return state
 end
 local time = redis.call('TIME')
-local due = string.format('%d', time[1] * 1000 + math.floor(time[2] / 1000) + ARGV[3])
+local due = time[1] * 1000 + math.floor(time[2] / 1000) + ARGV[3]
 redis.call('HSET', KEYS[1], 'state', next, 'settled', 0, 'attempts', 0)
 redis.call('ZREM', KEYS[3], ARGV[1])
 redis.call('ZADD', KEYS[2], due, ARGV[1])

@@ -6,8 +6,8 @@
 -- Returns the ids, the longest due first.
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', string.format('%d', now), 'LIMIT', 0, ARGV[2])
-local leased_until = string.format('%d', now + ARGV[1])
+local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, ARGV[2])
+local leased_until = now + ARGV[1]
 for _, id in ipairs(due) do
   redis.call('ZADD', KEYS[1], leased_until, id)
 end

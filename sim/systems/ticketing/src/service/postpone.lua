@@ -8,5 +8,5 @@ if not redis.call('ZSCORE', KEYS[1], ARGV[1]) then
 end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-redis.call('ZADD', KEYS[1], string.format('%d', now + ARGV[2]), ARGV[1])
+redis.call('ZADD', KEYS[1], now + ARGV[2], ARGV[1])
 return 1

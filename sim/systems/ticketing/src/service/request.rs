@@ -49,27 +49,27 @@ pub(crate) fn body<T: DeserializeOwned>(body: &Bytes) -> Outcome<T> {
 
 fn header<'a>(
     headers: &'a HeaderMap,
-    name: HeaderName,
+    name: &HeaderName,
     is_valid: fn(&str) -> bool,
     expected: &str,
 ) -> Outcome<&'a str> {
-    let value = headers.get(&name).and_then(|value| value.to_str().ok()).filter(|value| is_valid(value));
+    let value = headers.get(name).and_then(|value| value.to_str().ok()).filter(|value| is_valid(value));
     value.ok_or_else(|| bad(format!("the header {name} must have {expected}")))
 }
 
 /// The account that the gateway has authenticated.
 pub(crate) fn account(headers: &HeaderMap) -> Outcome<&str> {
-    header(headers, ACCOUNT, auth::is_name, "an account")
+    header(headers, &ACCOUNT, auth::is_name, "an account")
 }
 
 /// The device of the buyer.
 pub(crate) fn device(headers: &HeaderMap) -> Outcome<&str> {
-    header(headers, DEVICE, auth::is_name, "1 to 64 of A-Z a-z 0-9 - _")
+    header(headers, &DEVICE, auth::is_name, "1 to 64 of A-Z a-z 0-9 - _")
 }
 
 /// The idempotency key, without which nothing is changed.
 pub(crate) fn idempotency_key(headers: &HeaderMap) -> Outcome<&str> {
-    header(headers, IDEMPOTENCY_KEY, auth::is_idempotency_key, "1 to 64 visible ASCII characters")
+    header(headers, &IDEMPOTENCY_KEY, auth::is_idempotency_key, "1 to 64 visible ASCII characters")
 }
 
 /// An id from a path or a body.
