@@ -36,8 +36,8 @@
 //! Faults that overlap are not told apart: what happens while several go on counts for each of them. Operations with
 //! fewer than [`ATTEMPTS_MIN`] attempts before or after the fault are not judged, since 95 % of so few cannot be told
 //! from all. Nor are those that are bad up to the last window and then answered to the end, [`ATTEMPTS_TO_END`] times or
-//! more but too few for a window: they may be back. When none can be judged, and nothing was lost, the result has no entry for the fault; with a loss it has one
-//! whose recovery time is not known and has no limit.
+//! more but too few for a window: they may be back. When none can be judged, and nothing was lost, the result has no
+//! entry for the fault; with a loss it has one whose recovery time is not known and has no limit.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

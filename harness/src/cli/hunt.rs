@@ -28,8 +28,8 @@ const KEPT_GROUPS: usize = 100;
 pub(super) struct HuntArgs {
     /// Name (ticketing/peak) or path of a scenario, or a folder of scenarios (ticketing)
     scenario: String,
-    /// The seeds to play, the last one excluded; A.. or without it, from a seed that is drawn and printed, until the
-    /// budget ends
+    /// The seeds to play, the last one excluded; A.. plays from A until the budget ends, and without it so does a hunt
+    /// from a seed that is drawn and printed
     #[arg(long, value_name = "A..B", value_parser = seed_range)]
     seeds: Option<Range<u64>>,
     /// How long to hunt: 90s, 10m [default: 1m, or until the seeds end]

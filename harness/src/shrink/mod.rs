@@ -165,7 +165,7 @@ struct Shrinker<'a> {
 }
 
 impl Shrinker<'_> {
-    /// Plays the best so far, here, and tells its story?
+    /// Plays the best so far, here; with `story`, its story is kept.
     fn survey(&mut self, story: bool) -> Result<Played, Error> {
         let request = Request { story, ..Request::new(self.best.clone(), self.seed) };
         let played = play(self.start, &request)?;

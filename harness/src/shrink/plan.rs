@@ -26,7 +26,7 @@ pub(super) fn written_out(scenario: &Scenario, played: &Played) -> Scenario {
 }
 
 /// Settings whose files do not depend on where a scenario's file lies.
-pub(super) fn with_absolute_paths(settings: &Settings) -> Settings {
+fn with_absolute_paths(settings: &Settings) -> Settings {
     let mut absolute = settings.clone();
     for (key, value) in settings.iter() {
         if let Value::File(Some(path)) = value
