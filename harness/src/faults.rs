@@ -81,6 +81,8 @@ fn tell(kind: &str, on: &[String], what: &str) {
     story::tell(|| Line {
         at: sim::elapsed(),
         host: on.first().cloned().unwrap_or_default(),
+        peer: None,
+        is_answer: false,
         kind: story::Kind::Fault,
         trace: String::new(),
         text: format!("the fault {kind} on {} {what}", on.join(", ")),

@@ -208,6 +208,8 @@ fn tell(operation: &Operation) {
         Line {
             at: sim::elapsed(),
             host: world::host::name(),
+            peer: None,
+            is_answer: false,
             kind: story::Kind::Operation,
             trace: String::new(),
             text,

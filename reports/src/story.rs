@@ -91,6 +91,8 @@ mod tests {
         Line {
             at: Duration::from_millis(1),
             host: "a-1".into(),
+            peer: None,
+            is_answer: false,
             kind,
             trace: trace.into(),
             text: text.into(),

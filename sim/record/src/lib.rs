@@ -3,6 +3,7 @@
 //! - [`history`]: what the clients asked for and what they were answered, with the times.
 //! - [`result`]: `result.json`, the verdict of a run and the figures behind it.
 //! - [`story`]: what happens, line by line, for those who ask for it.
+//! - [`timeline`]: `timeline.json`, how a run went over its time, on which hosts and between them.
 //! - [`table`]: a system's own summary of a run, for people.
 //! - [`mutant`]: a planted bug, as the catalogue of `rehearse mutants` shows it.
 //!
@@ -13,3 +14,4 @@ pub mod mutant;
 pub mod result;
 pub mod story;
 pub mod table;
+pub mod timeline;

@@ -6,8 +6,11 @@
 use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// What a line is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// A fault begins or heals.
     Fault,
@@ -22,12 +25,18 @@ pub enum Kind {
 }
 
 /// One thing that happened.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Line {
     /// Simulated time since the start.
     pub at: Duration,
     /// Where.
     pub host: String,
+    /// The other host: who is asked, or whose answer has come; `None` when nothing was sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peer: Option<String>,
+    /// Is it an answer that has come, or the word that none will?
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_answer: bool,
     /// What it is about.
     pub kind: Kind,
     /// The trace id of the request that it belongs to; empty when it belongs to none.
@@ -77,6 +86,8 @@ mod tests {
         let line = || Line {
             at: Duration::ZERO,
             host: "a".into(),
+            peer: None,
+            is_answer: false,
             kind: Kind::State,
             trace: String::new(),
             text: "b".into(),

@@ -13,6 +13,7 @@ const SHOWN: usize = 96;
 
 /// A request that was told, to tell its answer.
 pub(crate) struct Asked {
+    addr: String,
     what: String,
     trace: String,
     kind: Kind,
@@ -26,8 +27,8 @@ pub(crate) fn http_request(addr: &str, request: &Request<Bytes>) -> Option<Asked
     let id = request.headers().get(trace::HEADER).map(HeaderValue::to_str);
     let trace = id.and_then(Result::ok).unwrap_or_default().to_owned();
     let what = format!("{addr} {} {}", request.method(), request.uri());
-    let asked = Asked { what, trace, kind: Kind::Message };
-    tell(&asked, format!("→ {} {}", asked.what, shown(request.body())));
+    let asked = Asked { addr: addr.to_owned(), what, trace, kind: Kind::Message };
+    tell(&asked, false, format!("→ {} {}", asked.what, shown(request.body())));
     Some(asked)
 }
 
@@ -37,7 +38,7 @@ pub(crate) fn http_answer(asked: &Asked, result: Result<&Response<Bytes>, &str>)
         Ok(response) => format!("{} {}", response.status().as_u16(), shown(response.body())),
         Err(why) => why.to_owned(),
     };
-    tell(asked, format!("← {}: {answer}", asked.what));
+    tell(asked, true, format!("← {}: {answer}", asked.what));
 }
 
 /// Tells that commands leave for Redis; `None` when nobody wants to know.
@@ -51,8 +52,8 @@ pub(crate) fn redis_commands(addr: &str, bytes: &[u8]) -> Option<Asked> {
         commands.push(words(&command));
     }
     let what = format!("{addr} {}", commands.join("; "));
-    let asked = Asked { what, trace: trace::current_text(), kind: Kind::Command };
-    tell(&asked, format!("→ {}", asked.what));
+    let asked = Asked { addr: addr.to_owned(), what, trace: trace::current_text(), kind: Kind::Command };
+    tell(&asked, false, format!("→ {}", asked.what));
     Some(asked)
 }
 
@@ -62,13 +63,15 @@ pub(crate) fn redis_replies(asked: &Asked, result: &RedisResult<Vec<Value>>) {
         Ok(replies) => replies.iter().map(words).collect::<Vec<_>>().join("; "),
         Err(error) => error.to_string(),
     };
-    tell(asked, format!("← {}: {answer}", asked.what));
+    tell(asked, true, format!("← {}: {answer}", asked.what));
 }
 
-fn tell(asked: &Asked, text: String) {
+fn tell(asked: &Asked, is_answer: bool, text: String) {
     story::tell(|| Line {
         at: world::sim::elapsed(),
         host: world::host::name(),
+        peer: asked.addr.rsplit_once(':').map(|(host, _)| host.to_owned()),
+        is_answer,
         kind: asked.kind,
         trace: asked.trace.clone(),
         text,

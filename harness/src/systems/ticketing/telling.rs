@@ -11,6 +11,8 @@ pub(super) fn tell(facts: &Facts, change: &Change) {
     story::tell(|| Line {
         at: world::sim::elapsed(),
         host: world::host::name(),
+        peer: None,
+        is_answer: false,
         kind: Kind::State,
         trace: String::new(),
         text: text(facts, change),
