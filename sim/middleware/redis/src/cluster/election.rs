@@ -205,10 +205,7 @@ impl Cluster {
         let Some(master) = self.me().master.filter(|_| !self.me().is_master()) else { return };
         self.set_as_master(self.myself);
         self.stop_replicating();
-        for slot in self.nodes[master].slots.clone().iter() {
-            self.unassign(slot);
-            self.assign(slot, self.myself);
-        }
+        self.rebind(&self.nodes[master].slots.clone(), self.myself);
         self.update_state();
         self.save(true);
         self.broadcast_pong(|_| true);

@@ -9,8 +9,8 @@ use super::{
     slot_set::{SLOTS, Slot, SlotSet},
 };
 
-/// The table of slots. The sets of slots that the nodes have are kept in step with it by [`Cluster::assign`] and
-/// [`Cluster::unassign`].
+/// The table of slots. The sets of slots that the nodes have are kept in step with it by [`Cluster::assign`],
+/// [`Cluster::unassign`] and [`Cluster::rebind`].
 #[derive(Debug)]
 pub(super) struct SlotTable {
     owners: Box<[Option<Handle>]>,
@@ -77,23 +77,53 @@ impl Cluster {
 
     /// Takes a slot from its owner, which is returned.
     pub(super) fn unassign(&mut self, slot: Slot) -> Option<Handle> {
-        let owner = self.slots.owners.get_mut(usize::from(slot))?.take()?;
-        self.slots.assigned -= 1;
+        let owner = self.slots.owner(slot)?;
+        self.take_from(owner, &SlotSet::from_iter([slot]));
+        Some(owner)
+    }
+
+    /// Takes slots from a node that has all of them.
+    fn take_from(&mut self, owner: Handle, slots: &SlotSet) {
+        for (from, to) in slots.ranges() {
+            self.slots.owners[usize::from(from)..=usize::from(to)].fill(None);
+        }
+        let count = slots.len();
+        self.slots.assigned -= count;
         let node = &mut self.nodes[owner];
-        node.slots.remove(slot);
-        node.slot_count -= 1;
+        node.slots.subtract(slots);
+        node.slot_count -= count;
         let shard = if node.is_master() { Some(owner) } else { node.master };
         if shard == Some(self.myself) || (shard.is_some() && shard == self.me().master) {
-            self.lost_channels.insert(slot);
+            self.lost_channels.add(slots);
         }
-        Some(owner)
     }
 
     /// Takes all slots from a node.
     pub(super) fn unassign_all_of(&mut self, node: Handle) {
-        for slot in self.nodes[node].slots.clone().iter() {
-            self.unassign(slot);
+        let slots = self.nodes[node].slots.clone();
+        self.take_from(node, &slots);
+    }
+
+    /// Takes slots from whoever has them and gives them to a node: [`Cluster::unassign`] and [`Cluster::assign`] for
+    /// many slots at once, as a cluster that forms or fails over does.
+    pub(super) fn rebind(&mut self, slots: &SlotSet, node: Handle) {
+        let Some(first) = slots.iter().next() else { return };
+        for owner in self.nodes.handles() {
+            let taken = self.nodes[owner].slots.intersection(slots);
+            if !taken.is_empty() {
+                self.take_from(owner, &taken);
+            }
         }
+        self.assign(first, node);
+        let mut others = slots.clone();
+        others.remove(first);
+        for (from, to) in others.ranges() {
+            self.slots.owners[usize::from(from)..=usize::from(to)].fill(Some(node));
+        }
+        self.slots.assigned += others.len();
+        let node = &mut self.nodes[node];
+        node.slots.add(&others);
+        node.slot_count += others.len();
     }
 
     /// A node claims slots under an epoch: rebinds those that it claims with a higher epoch than their owners', and
@@ -105,34 +135,17 @@ impl Cluster {
         // Whoever takes the last slots of this one is to be replicated from.
         let shard_master = if self.me().is_master() { Some(self.myself) } else { self.me().master };
         let was_master = self.me().is_master();
-        let mut lost = SlotSet::default();
-        let mut taken_from_shard = 0;
         let held = self.nodes[claimer].slots.clone();
         // Claims of what it has already confirm it; what it has and does not claim any more is in doubt.
         self.slots.abandoned.subtract(&held.intersection(claimed));
         self.slots.abandoned.add(&held.without(claimed));
-        for slot in claimed.without(&held).iter() {
-            // What this node is importing is changed by commands only.
-            if self.slots.importing.contains_key(&slot) {
-                continue;
-            }
-            let owner = self.slots.owner(slot);
-            if owner == Some(self.myself) && world::mutant!("redis.cluster.replaced-master-stays") {
-                continue;
-            }
-            let older = |owner: Handle| self.nodes[owner].config_epoch < epoch;
-            if !self.slots.is_unclaimed(slot) && !owner.is_some_and(older) {
-                continue;
-            }
-            if owner == Some(self.myself) {
-                lost.insert(slot);
-            }
-            if owner.is_some() && owner == shard_master {
-                taken_from_shard += 1;
-            }
-            self.unassign(slot);
-            self.assign(slot, claimer);
-            self.slots.abandoned.remove(slot);
+        let taken = self.won_by(epoch, claimed.without(&held));
+        let lost = taken.intersection(&self.me().slots);
+        let taken_from_shard =
+            shard_master.map_or(0, |master| taken.intersection(&self.nodes[master].slots).len());
+        if !taken.is_empty() {
+            self.rebind(&taken, claimer);
+            self.slots.abandoned.subtract(&taken);
             self.save(true);
             self.todo.update_state = true;
         }
@@ -159,6 +172,23 @@ impl Cluster {
             world::reachable!("redis.cluster.slots-lost");
             self.push(Action::DropKeysOfSlots(lost));
         }
+    }
+
+    /// Those of the claimed slots that a claim under this epoch wins: nobody's, and those of owners with an older epoch.
+    fn won_by(&self, epoch: u64, mut claimed: SlotSet) -> SlotSet {
+        // What this node is importing is changed by commands only.
+        for slot in self.slots.importing.keys() {
+            claimed.remove(*slot);
+        }
+        let mine = claimed.intersection(&self.me().slots);
+        if !mine.is_empty() && world::mutant!("redis.cluster.replaced-master-stays") {
+            claimed.subtract(&mine);
+        }
+        let defended = self.nodes.iter().filter(|(_, owner)| owner.config_epoch >= epoch);
+        for (_, owner) in defended {
+            claimed.subtract(&owner.slots.without(&self.slots.abandoned));
+        }
+        claimed
     }
 
     /// The master of this node's master, unless that is this node.

@@ -3,6 +3,7 @@
 //! - `deduct.lua`: takes stock on every segment of a trip, or on none.
 //! - `release.lua`, `sell.lua`: what becomes of it.
 //! - `stock`: these scripts as functions.
+//! - `query`: what remains, as buyers see it.
 use std::sync::Arc;
 
 use axum::{
@@ -20,6 +21,7 @@ use crate::{
 };
 
 mod mutants;
+mod query;
 pub(crate) mod stock;
 #[cfg(test)]
 mod tests;
@@ -30,8 +32,9 @@ use stock::Stock;
 pub async fn run(config: Arc<Config>, _instance: usize) {
     let instance = Instance::new(config);
     let stock = Arc::new(Stock { instance: instance.clone() });
+    let remaining = Arc::new(query::RemainingCache::new(Arc::clone(&stock)));
     let router = Router::new()
-        .route("/v1/trains/{run}/remaining", get(remaining))
+        .route("/v1/trains/{run}/remaining", get(look).with_state(remaining))
         .route("/internal/deduct", post(deduct))
         .route("/internal/release", post(release))
         .route("/internal/sell", post(sell))
@@ -39,15 +42,14 @@ pub async fn run(config: Arc<Config>, _instance: usize) {
     instance.serve(router).await;
 }
 
-async fn remaining(
-    State(stock): State<Arc<Stock>>,
+async fn look(
+    State(cache): State<Arc<query::RemainingCache>>,
     Path(run): Path<String>,
     query: Result<Query<RemainingQuery>, QueryRejection>,
 ) -> Outcome<Json<Remaining>> {
     let Query(query) = query.map_err(|error| request::bad(error.body_text()))?;
     let trip = Trip { run, class: query.class, from: query.from, to: query.to };
-    stock.instance.config.sale.class_for(&trip)?;
-    Ok(Json(Remaining { remaining: stock.remaining(&trip).await? }))
+    Ok(Json(Remaining { remaining: cache.of(&trip).await? }))
 }
 
 async fn deduct(State(stock): State<Arc<Stock>>, body: Bytes) -> Outcome<Json<DeductOutcome>> {

@@ -1,6 +1,7 @@
 //! The stock of segments: what can be done with it, each a script.
 use crate::{
     api::{AboutOrder, Deduct, DeductOutcome, GiveBack, Moved},
+    config::RunOnSale,
     domain::Trip,
     ids::Id,
     keys,
@@ -22,13 +23,14 @@ pub(super) struct Stock {
 }
 
 impl Stock {
-    /// Tickets that could be sold for a trip: the least stock of its segments.
-    pub(super) async fn remaining(&self, trip: &Trip) -> Outcome<u32> {
-        let segments: Vec<u32> = (trip.from..trip.to).collect();
-        let key = keys::stock(self.instance.config.shards.of_run(&trip.run), &trip.run, trip.class);
+    /// Seats that remain on each segment of the run and class of a trip.
+    pub(super) async fn segments(&self, trip: &Trip) -> Outcome<Vec<u32>> {
+        let config = &self.instance.config;
+        let segments: Vec<u32> = (0..config.sale.run(&trip.run).map_or(0, RunOnSale::segments)).collect();
+        let key = keys::stock(config.shards.of_run(&trip.run), &trip.run, trip.class);
         let command = redis::cmd("HMGET").arg(key).arg(segments).take();
         let remaining: Vec<Option<u32>> = self.instance.store.command(&command).await?;
-        Ok(remaining.into_iter().map(Option::unwrap_or_default).min().unwrap_or(0))
+        Ok(remaining.into_iter().map(Option::unwrap_or_default).collect())
     }
 
     /// Takes stock on every segment of a trip, or on none.

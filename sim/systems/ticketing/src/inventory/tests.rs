@@ -1,4 +1,8 @@
-//! The scripts of the stock, on a simulated Redis.
+//! The scripts of the stock, and the cache in front of it, on a simulated Redis.
+use std::{sync::Arc, time::Duration};
+
+use world::host;
+
 use crate::{
     api::{AboutOrder, Deduct, DeductOutcome, GiveBack, Moved},
     service::{
@@ -7,7 +11,7 @@ use crate::{
     },
 };
 
-use super::stock::Stock;
+use super::{query::RemainingCache, stock::Stock};
 
 fn deduct(order: u64, from: u32, to: u32, seats: u32) -> Deduct {
     Deduct { order: self::order(order), trip: trip(from, to), seats }
@@ -23,11 +27,7 @@ fn about(order: u64) -> AboutOrder {
 
 /// What remains of each segment.
 async fn remaining(stock: &Stock) -> Vec<u32> {
-    let mut all = Vec::new();
-    for segment in 0..4 {
-        all.push(stock.remaining(&trip(segment, segment + 1)).await.expect("an answer"));
-    }
-    all
+    stock.segments(&trip(0, 4)).await.expect("an answer")
 }
 
 fn stock_test<F>(test: impl FnOnce(Stock) -> F + Send + 'static)
@@ -47,7 +47,6 @@ fn all_segments_or_none() {
         assert_eq!(remaining(&stock).await, [3, 1, 1, 3]);
         assert_eq!(stock.deduct(&deduct(3, 0, 4, 1)).await, Ok(DeductOutcome::Held));
         assert_eq!(remaining(&stock).await, [2, 0, 0, 2]);
-        assert_eq!(stock.remaining(&trip(0, 4)).await, Ok(0));
     });
 }
 
@@ -93,5 +92,65 @@ fn sold_stock_comes_back_only_by_compensation() {
             assert_eq!(stock.release(&give_back(1, true)).await, Ok(Moved::Done));
             assert_eq!(remaining(&stock).await, [3; 4]);
         }
+    });
+}
+
+#[test]
+fn a_look_may_be_half_a_second_old() {
+    stock_test(|stock| async move {
+        let stock = Arc::new(stock);
+        let cache = RemainingCache::new(Arc::clone(&stock));
+        assert_eq!(cache.of(&trip(0, 4)).await, Ok(3));
+        assert_eq!(stock.deduct(&deduct(1, 1, 3, 2)).await, Ok(DeductOutcome::Held));
+        assert_eq!(cache.of(&trip(0, 2)).await, Ok(3), "from the cache, whatever the trip");
+        world::time::sleep(Duration::from_millis(501)).await;
+        assert_eq!(cache.of(&trip(0, 2)).await, Ok(1));
+        assert_eq!(cache.of(&trip(3, 4)).await, Ok(3));
+        assert!(cache.of(&trip(3, 9)).await.is_err(), "no such segment");
+    });
+}
+
+#[test]
+fn looks_that_come_together_ask_the_store_once() {
+    stock_test(|stock| async move {
+        let stock = Arc::new(stock);
+        let cache = RemainingCache::new(Arc::clone(&stock));
+        let commands = async || {
+            let info: String = stock
+                .instance
+                .store
+                .command(redis::cmd("INFO").arg("commandstats"))
+                .await
+                .expect("an answer");
+            let line = info.lines().find_map(|line| line.strip_prefix("cmdstat_hmget:calls="));
+            line.and_then(|line| line.split(',').next()).map_or(0, |calls| calls.parse().expect("a number"))
+        };
+        let before: u64 = commands().await;
+        let (first, second) = (trip(0, 1), trip(2, 4));
+        let looks = tokio::join!(biased; cache.of(&first), cache.of(&second));
+        assert_eq!(looks, (Ok(3), Ok(3)));
+        assert_eq!(commands().await - before, 1);
+    });
+}
+
+#[test]
+fn what_the_store_last_said_is_told_while_it_is_gone() {
+    stock_test(|stock| async move {
+        let cache = RemainingCache::new(Arc::new(stock));
+        assert_eq!(cache.of(&trip(0, 4)).await, Ok(3));
+        host::find("redis-1").expect("the host of Redis").crash();
+        for _ in 0..3 {
+            world::time::sleep(Duration::from_secs(1)).await;
+            assert_eq!(cache.of(&trip(0, 4)).await, Ok(3));
+        }
+    });
+}
+
+#[test]
+fn without_an_answer_ever_there_is_an_error() {
+    stock_test(|stock| async move {
+        let cache = RemainingCache::new(Arc::new(stock));
+        host::find("redis-1").expect("the host of Redis").crash();
+        assert!(cache.of(&trip(0, 4)).await.is_err());
     });
 }

@@ -8,7 +8,7 @@
 -- KEYS[1] queue of the run   KEYS[2…] stock of its classes
 -- ARGV[1] share that leaves per second   ARGV[2] most that leave per second
 -- Returns {head, tail, what remains, now in ms}: places up to head are admitted, those up to tail are taken.
-local STEP_MS = 100
+local STEP_MS = 250
 
 local queue = redis.call('HMGET', KEYS[1], 'head', 'tail', 'credit_milli', 'advanced_ms', 'remaining')
 local head, tail = tonumber(queue[1]) or 0, tonumber(queue[2]) or 0

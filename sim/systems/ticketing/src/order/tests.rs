@@ -79,7 +79,8 @@ fn a_clock_that_is_set_back_keeps_nobody_waiting() {
             sleep(Duration::from_millis(100)).await;
         }
         let left = admission::advance(&instance, RUN).await.expect("an answer").head - begin.head;
-        assert!((76..=83).contains(&left), "40 per second for 2 s, but {left} left");
+        // The queue has last moved on within a quarter of a second.
+        assert!((69..=83).contains(&left), "40 per second for 2 s, but {left} left");
     });
 }
 

@@ -10,7 +10,7 @@
 -- ARGV[10] seats per car
 -- Returns {'locked', labels joined by commas, number of the last seat}, {'fragmented'}, or {'freed'} when the
 -- order was given up.
-local CHUNK = 16
+local CHUNK = 8
 
 local known = redis.call('HMGET', KEYS[1], 'state', 'seats')
 if known[1] == 'FREED' then
@@ -25,20 +25,22 @@ local free = string.rep('0', to - from)
 local labels, occupation, last = {}, {}, start
 
 for looked = 0, total - 1, CHUNK do
-  local numbers, chunk = {}, {}
+  local chunk = {}
   for i = looked, math.min(looked + CHUNK, total) - 1 do
     local number = (start + i) % total
-    numbers[#numbers + 1] = number
     chunk[#chunk + 1] = string.format('%02d-%02d', math.floor(number / per_car) + 1, number % per_car + 1)
   end
   local bits = redis.call('HMGET', KEYS[2], unpack(chunk))
   for i, label in ipairs(chunk) do
-    if #labels < wanted and bits[i] and string.sub(bits[i], from + 1, to) == free then
+    if bits[i] and string.sub(bits[i], from + 1, to) == free then
       labels[#labels + 1] = label
       occupation[#occupation + 1] = label
       occupation[#occupation + 1] =
         string.sub(bits[i], 1, from) .. string.rep('1', to - from) .. string.sub(bits[i], to + 1)
-      last = numbers[i]
+      last = (start + looked + i - 1) % total
+      if #labels == wanted then
+        break
+      end
     end
   end
   if #labels == wanted then

@@ -28,17 +28,30 @@ pub(crate) fn new_script(text: &str) -> Script {
 /// that it tries: the cluster has lost the slot, or the node cannot write (any more, or yet).
 const REFUSALS: &[&str] = &["CLUSTERDOWN", "LOADING", "MASTERDOWN", "NOREPLICAS", "READONLY", "TRYAGAIN"];
 
-/// Redis as the services use it. Everything that one command or script touches is in one slot of a Redis Cluster, and
-/// a script touches only the keys that it declares.
+/// Redis as the services use it. Everything that one command or script touches is in one slot of a Redis Cluster, where
+/// there [are slots](Store::has_slots), and a script touches only the keys that it declares.
 #[derive(Clone)]
 pub(crate) struct Store {
     link: Link,
+    has_slots: bool,
 }
 
 impl Store {
     /// Redis at the address of the configuration; connects when first used.
     pub(crate) fn new(config: &Config) -> Store {
-        Store { link: Link::new(config) }
+        let link = Link::new(config);
+        // Unit tests see to it that everything works in a cluster, unless they say otherwise.
+        Store { has_slots: cfg!(test) || matches!(link, Link::Cluster(_)), link }
+    }
+
+    /// Is Redis a cluster, which does in one step only what is in one slot?
+    pub(crate) fn has_slots(&self) -> bool {
+        self.has_slots
+    }
+
+    #[cfg(test)]
+    pub(crate) fn without_slots(self) -> Store {
+        Store { has_slots: false, ..self }
     }
 
     #[cfg(not(test))]
@@ -47,8 +60,8 @@ impl Store {
     }
 
     #[cfg(test)]
-    fn connection(&self) -> super::testing::OneSlot {
-        super::testing::OneSlot(self.link.clone())
+    fn connection(&self) -> super::testing::Checked {
+        super::testing::Checked { link: self.link.clone(), has_slots: self.has_slots }
     }
 
     /// Runs a script.
