@@ -2,6 +2,7 @@
 //!
 //! - [`terminal`]: what a run prints.
 //! - [`run_folder`]: the files that a run leaves behind.
+//! - [`page`]: `report.html`, the run on one page.
 //! - [`story`]: what happened to an order, through all services.
 //! - `sections`: what both show, without its look: limits, operations, invariants, faults.
 //! - `units`: numbers as people read them.
@@ -16,6 +17,7 @@ mod junit;
 mod latency_log;
 mod limits;
 mod markdown;
+pub mod page;
 pub mod run_folder;
 mod sections;
 pub mod story;

@@ -31,7 +31,8 @@ pub fn render(lines: &[Line], focus: &Focus) -> String {
     text
 }
 
-fn shortened(text: &str) -> String {
+/// Text of at most [`TEXT_MAX`] characters, with an ellipsis where something is missing.
+pub(crate) fn shortened(text: &str) -> String {
     let mut characters = text.chars();
     let short: String = characters.by_ref().take(TEXT_MAX).collect();
     if characters.next().is_some() { short + "…" } else { short }
@@ -39,7 +40,7 @@ fn shortened(text: &str) -> String {
 
 /// What has to do with the focus: what names one of its ids, and what belongs to a request of which some line does.
 /// Faults have to do with everything.
-fn select<'a>(lines: &'a [Line], focus: &Focus) -> Vec<&'a Line> {
+pub(crate) fn select<'a>(lines: &'a [Line], focus: &Focus) -> Vec<&'a Line> {
     let is_in_time = |line: &&Line| focus.until.is_none_or(|until| line.at <= until);
     let names =
         |line: &Line| focus.ids.iter().any(|id| contains_id(&line.text, id) || contains_id(&line.trace, id));
