@@ -111,7 +111,7 @@ fn figure(
                 }
                 div.times aria-hidden="true" {
                     @for (at, text) in percentile_ticks(nines) {
-                        span style={ "left:" (percent(at / nines)) "%" } { (text) }
+                        span.end[at / nines > 0.97] style={ "left:" (percent(at / nines)) "%" } { (text) }
                     }
                 }
             }
@@ -144,9 +144,9 @@ fn marks(
     marks
 }
 
-/// The percentiles below a chart: 0, 50 %, and one for each nine.
+/// The percentiles below a chart: 50 %, and one for each nine.
 fn percentile_ticks(nines: f64) -> Vec<(f64, String)> {
-    let mut ticks = vec![(0.0, "0".to_owned()), (nines_of(0.5), "50 %".to_owned())];
+    let mut ticks = vec![(nines_of(0.5), "50 %".to_owned())];
     for nine in 1..=(nines.floor() as usize) {
         let text = match nine {
             1 => "90 %".to_owned(),

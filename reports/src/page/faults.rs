@@ -58,7 +58,13 @@ pub(super) fn legend(input: &Input<'_>, words: &Words) -> Markup {
             @if result.recovery.iter().any(|recovery| recovery.detected_s.is_some()) { span { i.swatch.detected {} (words.noticed) } }
             @if result.recovery.iter().any(|recovery| recovery.rto_s.is_some()) { span { i.swatch.recovered {} (words.back) } }
             @if result.invariants.iter().any(|invariant| invariant.first_violation.is_some()) { span { i.swatch.violation {} (words.violation) } }
-            span { i.swatch.rest {} (words.load_ends) }
+            @if input.timeline.load_until_s > 0.0 { span { i.swatch.rest {} (words.load_ends) } }
+            @if !result.recovery.is_empty() {
+                span title=(words.rto_long) { i.swatch.rto-swatch {} "RTO" }
+                span title=(words.rpo_long) { i.swatch.rpo-swatch {} "RPO" }
+                span { i.swatch.allowed-swatch {} (words.allowed) }
+            }
+            @if !input.timeline.lost.is_empty() { span { b.lost { "×" } (words.lost) } }
         }
     }
 }
@@ -72,7 +78,7 @@ pub(super) fn list(input: &Input<'_>, axis: Option<&TimeAxis>, times: &Markup, w
                 @for (index, fault) in result.faults.iter().enumerate() {
                     @let recovery = result.recovery.iter().find(|recovery| recovery.fault == index as u64);
                     li.fault #{ "fault-" (index) } data-fault=(index) {
-                        (headline(index, fault, words))
+                        (headline(index, fault, axis.is_some(), words))
                         @if let Some(axis) = axis { (track(input, axis, fault, recovery, words)) }
                         @if let Some(recovery) = recovery { (sentence(recovery, words)) }
                     }
@@ -83,7 +89,7 @@ pub(super) fn list(input: &Input<'_>, axis: Option<&TimeAxis>, times: &Markup, w
     }
 }
 
-fn headline(index: usize, fault: &FaultRecord, words: &Words) -> Markup {
+fn headline(index: usize, fault: &FaultRecord, is_drawn: bool, words: &Words) -> Markup {
     let shown = fault.on.iter().take(HOSTS_SHOWN).cloned().collect::<Vec<_>>().join(", ");
     let more = fault.on.len().saturating_sub(HOSTS_SHOWN);
     let lasting = if fault.to_s == fault.from_s {
@@ -92,7 +98,7 @@ fn headline(index: usize, fault: &FaultRecord, words: &Words) -> Markup {
         format!("{} – {}", units::seconds(fault.from_s), units::seconds(fault.to_s))
     };
     html! {
-        a.jump href={ "#band-" (index) } data-fault=(index) title={ (fault.on.join(", ")) } {
+        a.jump href={ "#" @if is_drawn { "band-" } @else { "fault-" } (index) } data-fault=(index) title={ (fault.on.join(", ")) } {
             span.number { (index + 1) }
             b { (fault.kind) }
             span.when { (lasting) }

@@ -104,8 +104,8 @@ impl Stack<'_> {
                 div.plot {
                     @if panel.look != Look::Rows { (value_labels(&panel.scale, &panel.unit)) }
                     div.area style={ "height:" (panel.height_px) "px" } {
-                        (PreEscaped(svg))
                         (overlay)
+                        (PreEscaped(svg))
                         @for (value, text) in &panel.limits {
                             span.limit-label style={ "bottom:" (percent(panel.scale.height(*value))) "%" } { (text) }
                         }
@@ -142,7 +142,8 @@ impl Stack<'_> {
         html! {
             div.times aria-hidden="true" {
                 @for (at, text) in self.axis.ticks() {
-                    span style={ "left:" (self.axis.percent(at)) "%" } { (text) }
+                    @let left = self.axis.percent(at);
+                    span.end[left > 97.0] style={ "left:" (left) "%" } { (text) }
                 }
             }
         }

@@ -236,18 +236,18 @@ fn operation(
     }
 }
 
-/// Data for the script. JSON needs no escape in an element of script but for what could end it: `<`; the others are
-/// escaped for parsers that read scripts as XML or as old JavaScript.
+/// Data for the script. JSON needs no escape in an element of script but for what could end it: `<`; others are escaped
+/// for parsers that read scripts as XML or as old JavaScript, and since no page may contain them.
 fn script_data(id: &str, value: &Value) -> Markup {
-    let mut text = value.to_string();
-    for (character, escape) in [
-        ('<', "\\u003c"),
-        ('>', "\\u003e"),
-        ('&', "\\u0026"),
-        ('\u{2028}', "\\u2028"),
-        ('\u{2029}', "\\u2029"),
-    ] {
-        text = text.replace(character, escape);
+    let mut text = String::new();
+    for character in value.to_string().chars() {
+        let is_special =
+            matches!(character, '<' | '>' | '&' | '\u{2028}' | '\u{2029}') || character.is_control();
+        if is_special {
+            text += &format!("\\u{:04x}", u32::from(character));
+        } else {
+            text.push(character);
+        }
     }
     html! { script id=(id) type="application/json" { (PreEscaped(text)) } }
 }

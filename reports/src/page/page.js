@@ -132,10 +132,10 @@
     }
   }
 
-  // The moment of a violation is in the middle of its story.
+  // A story is opened where it ends: at the violation.
   for (const sequence of all(".sequence")) {
     const moment = sequence.querySelector(".step.moment");
-    if (moment) sequence.scrollTop = moment.getBBox().y - sequence.clientHeight / 2;
+    if (moment) sequence.scrollTop = moment.getBBox().y - sequence.clientHeight * 0.6;
   }
 
   for (const button of all("[data-copy]")) {

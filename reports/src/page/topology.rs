@@ -15,7 +15,7 @@ use crate::units;
 const NODE_WIDTH: f64 = 136.0;
 const NODE_HEIGHT: f64 = 40.0;
 const GAP_DOWN: f64 = 12.0;
-const GAP_RIGHT: f64 = 104.0;
+const GAP_RIGHT: f64 = 88.0;
 const MARGIN: f64 = 12.0;
 
 /// The widest line between two hosts.
@@ -64,7 +64,7 @@ pub(super) fn render(input: &Input<'_>, words: &Words) -> Markup {
         }
         p.legend-line {
             span { (words.load) }
-            @for shade in 0..=SHADES as usize { i.swatch class={ "load-" (shade) } {} }
+            @for shade in 0..=SHADES as usize { i class={ "swatch load-" (shade) } {} }
             span.note { "0 – 100 %" }
             span.note { (words.link_note) }
             @if pairs.len() == LINKS_MAX { span.note { (words.links_left_out) } }
@@ -138,7 +138,7 @@ fn link(pair: &Pair<'_>, most: u64, words: &Words) -> Markup {
 fn node(place: &Place<'_>, timeline: &Timeline, words: &Words) -> Markup {
     let host = place.host;
     let busy = load(host, timeline);
-    let shade = busy.map(|(mean, _)| (mean * SHADES).round());
+    let shade = busy.map_or(0.0, |(mean, _)| (mean * SHADES).round());
     let line = match busy {
         Some((mean, highest)) => format!(
             "{} % · {} {} %",
@@ -161,7 +161,7 @@ fn node(place: &Place<'_>, timeline: &Timeline, words: &Words) -> Markup {
                     "; " (words.load) " " (percent(mean)) " %, " (words.peak) " " (percent(highest)) " %"
                 }
             }
-            rect.box class=[shade.map(|shade| format!("load-{shade}"))] width=(NODE_WIDTH) height=(NODE_HEIGHT) rx="6" {}
+            rect class={ "box load-" (shade) } width=(NODE_WIDTH) height=(NODE_HEIGHT) rx="6" {}
             @if let Some((mean, _)) = busy {
                 rect.gauge x="0" y=(NODE_HEIGHT - 3.0) width=(format!("{:.1}", NODE_WIDTH * mean)) height="3" {}
             }

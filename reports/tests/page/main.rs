@@ -4,5 +4,6 @@ mod browser;
 mod charts;
 mod hostile;
 mod numbers;
+mod parsed;
 mod size;
 mod synthetic;
