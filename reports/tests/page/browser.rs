@@ -1,5 +1,5 @@
 //! The page in a real browser: Debian's chromium, headless. It shows a copy of the page with `browser.js` in it, which
-//! points, clicks and measures, and writes what it found into the document; chromium prints the document.
+//! points, clicks and measures, and tells what it found to the document around it; chromium prints that document.
 //!
 //! Without chromium these tests say so and check nothing; `ci/test` installs it. `REPORT_SHOTS=DIR` leaves pictures.
 
@@ -20,6 +20,11 @@ const PATIENCE_S: &str = "120";
 /// What chromium is called.
 const NAMES: [&str; 2] = ["chromium", "chromium-browser"];
 
+/// The page in a frame, since a window of chromium is never as narrow as a phone.
+const FRAME: &str = r#"<!DOCTYPE html><title>A frame</title>
+<iframe src="report.html" style="width:WIDTHpx;height:844px;border:0"></iframe><pre id="findings"></pre>
+<script>onmessage = (event) => (document.getElementById("findings").textContent = event.data);</script>"#;
+
 /// A width of a desk and one of a phone, in pixels.
 const DESK: u32 = 1280;
 const PHONE: u32 = 390;
@@ -27,14 +32,21 @@ const PHONE: u32 = 390;
 /// Chromium with what all calls have in common; `None` if there is none.
 #[expect(clippy::print_stderr, reason = "a test that checks nothing must say so")]
 fn chromium(profile: &Path, width: u32, height: u32) -> Option<Command> {
-    let is_there = |name: &&str| Command::new(name).arg("--version").output().is_ok_and(|output| output.status.success());
-    let Some(name) = NAMES.iter().find(is_there) else {
+    let is_there = |name: &&str| {
+        Command::new(name).arg("--version").output().is_ok_and(|output| output.status.success())
+    };
+    let Some(name) = NAMES.into_iter().find(is_there) else {
         eprintln!("SKIPPED: the page in a browser: chromium is not installed");
         return None;
     };
     let mut command = Command::new("timeout");
     command.args(["--kill-after=5", PATIENCE_S, name, "--headless", "--no-sandbox", "--disable-gpu"]);
-    command.args(["--disable-dev-shm-usage", "--hide-scrollbars", "--no-first-run", "--enable-logging=stderr"]);
+    command.args([
+        "--disable-dev-shm-usage",
+        "--hide-scrollbars",
+        "--no-first-run",
+        "--enable-logging=stderr",
+    ]);
     command.arg(format!("--user-data-dir={}", profile.display()));
     command.arg(format!("--window-size={width},{height}"));
     command.arg("--virtual-time-budget=10000");
@@ -52,10 +64,12 @@ fn tried(page: &str, more: &str) -> String {
 /// What the script found in the page; `None` without a browser.
 fn findings(page: &str, more: &str, width: u32) -> Option<Value> {
     let folder = TempDir::new().expect("a temporary folder");
-    let file = folder.path().join("report.html");
-    fs::write(&file, tried(page, more)).expect("a file");
-    let mut command = chromium(&folder.path().join("profile"), width, 900)?;
-    let output = command.arg("--dump-dom").arg(format!("file://{}", file.display())).output().expect("it runs");
+    fs::write(folder.path().join("report.html"), tried(page, more)).expect("a file");
+    let file = folder.path().join("frame.html");
+    fs::write(&file, FRAME.replace("WIDTH", &width.to_string())).expect("a file");
+    let mut command = chromium(&folder.path().join("profile"), DESK + 100, 1000)?;
+    let output =
+        command.arg("--dump-dom").arg(format!("file://{}", file.display())).output().expect("it runs");
     let (document, said) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success() && document.contains("</html>"), "chromium: {}\n{said}", output.status);
     let document = scraper::Html::parse_document(&document);
@@ -125,10 +139,13 @@ fn pictures() {
     ];
     for (name, language, theme, width, height) in shots {
         let file = Path::new(&folder).join(format!("{name}.html"));
-        fs::write(&file, render(&run.input(), language).replace(" checked>", ">").replace(
-            &format!("value=\"{theme}\" autocomplete=\"off\">"),
-            &format!("value=\"{theme}\" autocomplete=\"off\" checked>"),
-        ))
+        fs::write(
+            &file,
+            render(&run.input(), language).replace(" checked>", ">").replace(
+                &format!("value=\"{theme}\" autocomplete=\"off\">"),
+                &format!("value=\"{theme}\" autocomplete=\"off\" checked>"),
+            ),
+        )
         .expect("a file");
         let profile = TempDir::new().expect("a temporary folder");
         let mut command = chromium(profile.path(), width, height).expect("chromium");
