@@ -21,6 +21,8 @@ use crate::drive::{self, Arrived, Crowd};
 use crate::faults::Faults;
 use crate::recovery::{self, Evidence};
 use crate::system::{Conclusion, Production, System};
+use crate::timeline::stories::{self, Matter};
+use crate::timeline::{Watch, Watcher};
 
 /// How often operators look for what is left to do. What a third party that fails half of the time has failed at once
 /// more is no fault of the system's; what is still there after this is.
@@ -45,8 +47,22 @@ pub struct Request {
     pub record: bool,
     /// Take the choices from a recording, as far as they fit.
     pub replay: Option<Choices>,
-    /// Keep what happens, line by line? The run goes the same with and without.
-    pub story: bool,
+    /// What is kept of what happens, line by line. The run goes the same with and without.
+    pub story: Story,
+    /// Who watches, if anybody does. The run goes the same with and without.
+    pub watch: Option<Watch>,
+}
+
+/// What is kept of what happens in a run.
+#[derive(Debug, Clone, Default)]
+pub enum Story {
+    /// Nothing.
+    #[default]
+    Untold,
+    /// Everything.
+    Whole,
+    /// What has to do with violations that are known to come, up to the last of them.
+    About(Vec<Matter>),
 }
 
 impl Request {
@@ -61,7 +77,8 @@ impl Request {
             trace: 0..0,
             record: false,
             replay: None,
-            story: false,
+            story: Story::Untold,
+            watch: None,
         }
     }
 }
@@ -93,6 +110,8 @@ pub struct Played {
     pub replayed: Option<Replayed>,
     /// What happened, if the request asked for it.
     pub story: Vec<Line>,
+    /// Who watched.
+    pub watch: Option<Watch>,
 }
 
 /// Why there is no result.
@@ -142,8 +161,8 @@ pub fn play(system: &dyn System, request: &Request, progress: Progress) -> Resul
     };
     let scenario = request.scenario.clone();
     let survivable = system.survivable_hosts();
-    let is_told = request.story;
-    let outcome = sim::run(config, move || perform(production, scenario, survivable, is_told));
+    let audience = Audience { story: request.story.clone(), watch: request.watch.clone() };
+    let outcome = sim::run(config, move || perform(production, scenario, survivable, audience));
     judge(request, outcome)
 }
 
@@ -155,19 +174,30 @@ fn scheduling(strategy: Strategy) -> sim::Strategy {
     }
 }
 
+/// Who looks on.
+struct Audience {
+    story: Story,
+    watch: Option<Watch>,
+}
+
 async fn perform(
     mut production: Box<dyn Production>,
     scenario: Scenario,
     survivable: Vec<String>,
-    is_told: bool,
+    audience: Audience,
 ) -> Result<Shown, String> {
     let history = History::default();
-    if is_told {
-        story::begin();
+    match &audience.story {
+        Story::Untold => {}
+        Story::Whole => story::begin(),
+        Story::About(matters) => story::begin_sifted(stories::sieve(matters)),
+    }
+    if story::is_told() {
         history.observe(Box::new(tell));
     }
     production.stage(&history).await?;
     let faults = Faults::default();
+    let watcher = audience.watch.map(|watch| Watcher::begin(&watch, production.as_ref(), &history, &faults));
     let mut planned = scenario.faults.clone();
     faults.schedule(&scenario.faults);
     if let Some(swarm) = &scenario.swarm {
@@ -179,16 +209,22 @@ async fn perform(
     let crowd = Crowd::default();
     drive::drive(production.as_ref(), &scenario.load, scenario.duration, &crowd).await;
     faults.heal_all();
+    if let Some(watcher) = &watcher {
+        watcher.load_ended();
+    }
     let deadline = time::Instant::now() + scenario.settle;
-    settle(production.as_ref(), &crowd, deadline).await;
+    settle(production.as_ref(), &crowd, deadline, watcher.as_ref()).await;
     // Replayed dead letters are work like any other: the system rests again afterwards, or it does not.
     for _ in 0..WIND_UPS {
         if !production.wind_up().await {
             break;
         }
-        settle(production.as_ref(), &crowd, deadline).await;
+        settle(production.as_ref(), &crowd, deadline, watcher.as_ref()).await;
     }
     let conclusion = production.conclude();
+    if let Some(watcher) = &watcher {
+        watcher.end(&crowd.hosts(), &conclusion.lost);
+    }
     let plan = Plan { faults: planned, arrived: crowd.arrived() };
     Ok(Shown { conclusion, history, faults, plan, story: story::end() })
 }
@@ -227,8 +263,16 @@ fn outcome_text(outcome: Ending) -> &'static str {
 }
 
 /// Waits until all customers are gone and the system is at rest, at most until the deadline.
-async fn settle(production: &dyn Production, crowd: &Crowd, deadline: time::Instant) {
+async fn settle(
+    production: &dyn Production,
+    crowd: &Crowd,
+    deadline: time::Instant,
+    watcher: Option<&Watcher>,
+) {
     while time::Instant::now() < deadline && (crowd.present() > 0 || !production.at_rest()) {
+        if let Some(watcher) = watcher {
+            watcher.look();
+        }
         time::sleep(Duration::from_secs(1)).await;
     }
 }
@@ -292,6 +336,7 @@ fn judge(request: &Request, outcome: Outcome<Result<Shown, String>>) -> Result<P
         choices: outcome.choices,
         replayed: outcome.replayed,
         story: shown.story,
+        watch: request.watch.clone(),
     })
 }
 

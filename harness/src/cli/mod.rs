@@ -137,6 +137,14 @@ enum SizeArg {
 }
 
 impl SizeArg {
+    /// As a capsule and a timeline have it.
+    fn name(self) -> &'static str {
+        match self {
+            SizeArg::Full => "full",
+            SizeArg::Hunt => "hunt",
+        }
+    }
+
     fn size(self) -> Size {
         match self {
             SizeArg::Full => Size::Full,

@@ -113,7 +113,7 @@ pub(super) fn throughput(
 
 /// The latencies of one operation: percentiles over a heat map. `None` if nothing was answered.
 pub(super) fn latency(input: &Input<'_>, axis: &TimeAxis, words: &Words, operation: &str) -> Option<Figure> {
-    let windows = input.window_latencies.get(operation)?;
+    let windows = input.latencies.windows.get(operation)?;
     let line = |name: &str, ink, value: fn(&WindowLatency) -> u64| {
         let value = |window: &WindowLatency| (!window.buckets.is_empty()).then(|| value(window) as f64);
         let values = (0..axis.windows).map(|index| windows.get(index).and_then(value)).collect();

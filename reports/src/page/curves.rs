@@ -35,7 +35,7 @@ struct Curve<'a> {
 
 /// The charts, and what their script will be told.
 pub(super) fn render(input: &Input<'_>, words: &Words, data: &mut Map<String, Value>) -> Markup {
-    let curves = curves(input.latencies);
+    let curves = curves(&input.latencies.whole);
     let nines =
         curves.iter().flat_map(|curve| curve.points.last()).map(|(nines, _)| *nines).fold(1.0, f64::max);
     let latencies = curves.iter().flat_map(|curve| &curve.points).map(|(_, latency)| *latency as f64);

@@ -115,7 +115,7 @@ fn facts(input: &Input<'_>, words: &Words) -> Markup {
             @if !input.timeline.size.is_empty() { div { dt { (words.size) } dd { (input.timeline.size) } } }
             div { dt { (words.simulated) } dd { (units::seconds(result.simulated_s)) } }
             div { dt { (words.wall) } dd { (wall) } }
-            div { dt { (words.messages) } dd { (units::count(result.messages)) } }
+            div { dt { (words.messages_delivered) } dd { (units::count(result.messages)) } }
             div.warned[!result.mutants.is_empty()] { dt { (words.mutants) } dd { (mutants) } }
             div { dt { (words.fingerprint) } dd { code { (result.fingerprint) } } }
         }
@@ -126,7 +126,7 @@ fn contents(input: &Input<'_>, words: &Words) -> Markup {
     let parts = [
         ("limits", words.limits, true),
         ("over-time", words.over_time, true),
-        ("percentiles", words.percentiles, !input.latencies.is_empty()),
+        ("percentiles", words.percentiles, !input.latencies.whole.is_empty()),
         ("lost", words.lost_operations, !input.timeline.lost.is_empty()),
         ("invariants", words.invariants, !input.result.invariants.is_empty()),
         ("topology", words.topology, !input.timeline.hosts.is_empty()),

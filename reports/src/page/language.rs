@@ -74,6 +74,7 @@ words! {
     simulated: "Simulated", "模拟时长";
     wall: "Wall time", "实际耗时";
     messages: "messages", "条消息";
+    messages_delivered: "Messages", "消息数";
     mutants: "Planted bugs", "植入的缺陷";
     none: "none", "无";
     replay: "Replay", "重放";

@@ -8,14 +8,12 @@
 //! - `charts` says which charts there are, `figure` what stands around one, `plot` draws its marks with plotters, `axis`
 //!   says where things stand, `theme` turns plotters' colours into those of the page.
 //! - `curves`: latency by percentile. `faults`: faults, RTO and RPO. `topology`: hosts. `sequence`: what led to a violation.
+//! - [`Latencies`]: of the whole run and by window, read from the log of a run.
 //! - `language`: every text, in each language. `page.css`, `page.js`: look and interaction.
 //!
 //! All text is escaped by maud where it is put into the page; what is in the page unescaped are charts, which have no
 //! text, the style sheet, the script, and the data for it, see `script_data`.
 
-use std::collections::BTreeMap;
-
-use hdrhistogram::Histogram;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use record::result::RunResult;
 use record::timeline::Timeline;
@@ -28,6 +26,7 @@ mod faults;
 mod figure;
 mod head;
 mod language;
+mod latencies;
 mod plot;
 mod sequence;
 mod tables;
@@ -35,6 +34,7 @@ mod theme;
 mod topology;
 
 pub use language::Language;
+pub use latencies::{Latencies, WindowLatency};
 
 use axis::TimeAxis;
 use faults::Target;
@@ -51,53 +51,8 @@ pub struct Input<'a> {
     pub result: &'a RunResult,
     /// How the run went over its time.
     pub timeline: &'a Timeline,
-    /// The latencies by operation name, in microseconds.
-    pub latencies: &'a BTreeMap<String, Histogram<u64>>,
-    /// The latencies by operation name and window of the timeline.
-    pub window_latencies: &'a BTreeMap<String, Vec<WindowLatency>>,
-}
-
-/// How long the operations took that completed in one window.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct WindowLatency {
-    /// The median latency in microseconds.
-    pub p50_us: u64,
-    /// The latency in microseconds that 95 % stay within.
-    pub p95_us: u64,
-    /// The latency in microseconds that 99 % stay within.
-    pub p99_us: u64,
-    /// The longest latency in microseconds.
-    pub max_us: u64,
-    /// How many operations took how long: the lower bound of each bucket in microseconds, and its count. A bucket is an
-    /// eighth of a decade wide; empty ones are left out. Without any, nothing completed.
-    pub buckets: Vec<(u64, u64)>,
-}
-
-impl WindowLatency {
-    const BUCKETS_PER_DECADE: f64 = 8.0;
-
-    /// That of one window, in microseconds.
-    pub fn of(histogram: &Histogram<u64>) -> Self {
-        let mut buckets: BTreeMap<u64, u64> = BTreeMap::new();
-        for recorded in histogram.iter_recorded() {
-            let value = recorded.value_iterated_to().max(1) as f64;
-            let index = (value.log10() * Self::BUCKETS_PER_DECADE).floor();
-            let lower = 10_f64.powf(index / Self::BUCKETS_PER_DECADE).round() as u64;
-            *buckets.entry(lower).or_default() += recorded.count_since_last_iteration();
-        }
-        Self {
-            p50_us: histogram.value_at_quantile(0.5),
-            p95_us: histogram.value_at_quantile(0.95),
-            p99_us: histogram.value_at_quantile(0.99),
-            max_us: histogram.max(),
-            buckets: buckets.into_iter().collect(),
-        }
-    }
-
-    /// The upper bound of the bucket with this lower bound, in microseconds.
-    fn upper_us(lower_us: u64) -> f64 {
-        lower_us.max(1) as f64 * 10_f64.powf(1.0 / Self::BUCKETS_PER_DECADE)
-    }
+    /// How long its operations took.
+    pub latencies: &'a Latencies,
 }
 
 /// The page, complete, as the text of one file. Equal runs give equal pages, but for the wall time that they took.
@@ -131,7 +86,7 @@ pub fn render(input: &Input<'_>, language: Language) -> String {
                 main {
                     (head::limits_section(input.result, words))
                     (over_time)
-                    @if !input.latencies.is_empty() {
+                    @if !input.latencies.whole.is_empty() {
                         (section("percentiles", words.percentiles, words.percentiles_note, &html! { div.curves { (curves) } }))
                     }
                     (tables::lost(&input.timeline.lost, words))

@@ -85,18 +85,11 @@ fn hostile_run() -> Run {
         table.title = hostile(16);
         table.columns.iter_mut().chain(table.rows.iter_mut().flatten()).for_each(|cell| *cell = hostile(17));
     }
-    run.latencies = run
-        .latencies
-        .into_values()
-        .enumerate()
-        .map(|(index, histogram)| (hostile(index), histogram))
-        .collect();
-    run.window_latencies = run
-        .window_latencies
-        .into_values()
-        .enumerate()
-        .map(|(index, windows)| (hostile(index), windows))
-        .collect();
+    let latencies = std::mem::take(&mut run.latencies);
+    run.latencies.whole =
+        latencies.whole.into_values().enumerate().map(|(index, of)| (hostile(index), of)).collect();
+    run.latencies.windows =
+        latencies.windows.into_values().enumerate().map(|(index, of)| (hostile(index), of)).collect();
     run
 }
 
@@ -222,8 +215,8 @@ fn damaged() -> Vec<Run> {
                 max_us: u64::MAX,
                 buckets: vec![(0, u64::MAX), (u64::MAX, 1)],
             };
-            run.window_latencies.values_mut().for_each(|windows| *windows = vec![odd.clone(); 300]);
-            run.latencies.values_mut().for_each(hdrhistogram::Histogram::clear);
+            run.latencies.windows.values_mut().for_each(|windows| *windows = vec![odd.clone(); 300]);
+            run.latencies.whole.values_mut().for_each(hdrhistogram::Histogram::clear);
         },
         |run| {
             run.timeline.hosts.truncate(3);
@@ -235,8 +228,8 @@ fn damaged() -> Vec<Run> {
             run.result.invariants.clear();
             run.result.faults.clear();
             run.result.coverage.clear();
-            run.latencies.clear();
-            run.window_latencies.clear();
+            run.latencies.whole.clear();
+            run.latencies.windows.clear();
         },
     ];
     changes

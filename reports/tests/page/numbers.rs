@@ -132,14 +132,14 @@ fn at_the_cursor_are_those_of_the_timeline() {
         assert!((rate * window_s - ok as f64).abs() <= ok as f64 * 1e-3, "{window}: {rate}");
     }
     let shown = &data["panels"]["chart-latency-order-submit-0"]["series"];
-    for (window, latency) in run.window_latencies["order.submit"].iter().enumerate() {
+    for (window, latency) in run.latencies.windows["order.submit"].iter().enumerate() {
         let expected = (!latency.buckets.is_empty()).then_some(latency.p50_us as f64);
         let shown = shown[3][window].as_f64();
         assert_eq!(shown.is_some(), expected.is_some());
         assert_near(shown.unwrap_or_default(), expected.unwrap_or_default());
     }
     // Each curve ends where the slowest operation does.
-    for (name, histogram) in &run.latencies {
+    for (name, histogram) in &run.latencies.whole {
         let curve = &data["curves"][format!("curve-{}", name.replace('.', "-"))];
         let last = curve.as_array().and_then(|points| points.last()).expect("a point");
         assert_eq!(last[2], histogram.max(), "{name}");

@@ -14,7 +14,7 @@ use record::table::Table;
 use record::timeline::{
     self, Gauge, HostRecord, LinkRecord, LostOperation, OperationSeries, Timeline, ViolationStory,
 };
-use reports::page::{Input, WindowLatency};
+use reports::page::{Input, Latencies, WindowLatency};
 
 /// Seconds of the run, of its load, and of its worst fault.
 const END_S: f64 = 90.0;
@@ -37,14 +37,13 @@ const OPERATIONS: [(&str, f64, f64, f64); 8] = [
 pub(crate) struct Run {
     pub(crate) result: RunResult,
     pub(crate) timeline: Timeline,
-    pub(crate) latencies: BTreeMap<String, Histogram<u64>>,
-    pub(crate) window_latencies: BTreeMap<String, Vec<WindowLatency>>,
+    pub(crate) latencies: Latencies,
 }
 
 impl Run {
     pub(crate) fn input(&self) -> Input<'_> {
-        let Self { result, timeline, latencies, window_latencies } = self;
-        Input { result, timeline, latencies, window_latencies }
+        let Self { result, timeline, latencies } = self;
+        Input { result, timeline, latencies }
     }
 }
 
@@ -65,12 +64,8 @@ pub(crate) fn run(windows: usize, operations: u64) -> Run {
     let window_s = END_S / windows as f64;
     let shape: Vec<f64> = (0..windows).map(|window| demand((window as f64 + 0.5) * window_s)).collect();
     let whole: f64 = shape.iter().sum();
-    let mut run = Run {
-        result: result(),
-        timeline: timeline(windows, window_s),
-        latencies: BTreeMap::new(),
-        window_latencies: BTreeMap::new(),
-    };
+    let mut run =
+        Run { result: result(), timeline: timeline(windows, window_s), latencies: Latencies::default() };
     for (name, share, usual_us, refusals) in OPERATIONS {
         let mut series = OperationSeries::default();
         let mut stats = OperationStats::default();
@@ -108,8 +103,8 @@ pub(crate) fn run(windows: usize, operations: u64) -> Run {
         stats.max_us = latencies.max();
         run.result.operations.insert(name.to_owned(), stats);
         run.timeline.operations.insert(name.to_owned(), series);
-        run.latencies.insert(name.to_owned(), latencies);
-        run.window_latencies.insert(name.to_owned(), by_window);
+        run.latencies.whole.insert(name.to_owned(), latencies);
+        run.latencies.windows.insert(name.to_owned(), by_window);
     }
     let observed_us = run.result.operations["order.submit"].p95_us;
     let limit_us = 400_000;
