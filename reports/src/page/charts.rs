@@ -202,6 +202,9 @@ fn row(
     seen.map(cell).collect()
 }
 
+/// The groups that every reader looks for, in the order in which they are shown; others follow, as they were watched.
+const GROUPS: [&str; 6] = ["stock", "orders", "queue", "operations", "redis", "network"];
+
 /// A chart for each group of what was watched, with a panel for each unit in it.
 pub(super) fn gauges(gauges: &[Gauge], axis: &TimeAxis, words: &Words) -> Vec<Figure> {
     let mut groups: Vec<&str> = Vec::new();
@@ -210,6 +213,7 @@ pub(super) fn gauges(gauges: &[Gauge], axis: &TimeAxis, words: &Words) -> Vec<Fi
             groups.push(&gauge.group);
         }
     }
+    groups.sort_by_key(|group| GROUPS.iter().position(|known| known == group).unwrap_or(GROUPS.len()));
     let figure = |group: &str| {
         let members: Vec<&Gauge> = gauges.iter().filter(|gauge| gauge.group == group).collect();
         let mut units: Vec<&str> = Vec::new();

@@ -44,7 +44,8 @@ pub(super) fn overlay(input: &Input<'_>, axis: &TimeAxis, words: &Words, target:
             }
         }
         @for (invariant, violation) in violations {
-            i.moment.violation title=(invariant.name) style={ "left:" (axis.percent(violation.at_s)) "%" } {}
+            @let left = axis.percent(violation.at_s);
+            i.moment.violation.end[left > 97.0] title=(invariant.name) style={ "left:" (left) "%" } {}
         }
     }
 }

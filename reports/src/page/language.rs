@@ -124,6 +124,8 @@ words! {
     latency: "Latency", "延迟";
     latency_note: "percentiles over a heat map of all operations; logarithmic", "百分位曲线，底层为全部操作的热力图；对数刻度";
     stock: "Stock", "库存";
+    orders: "Orders", "订单";
+    under_way: "Operations under way", "进行中的操作";
     queue: "Queue", "队列";
     redis: "Redis", "Redis";
     network: "Network", "网络";
@@ -152,6 +154,7 @@ words! {
     topology_note: "Clients on the left; to the right, whom they ask.", "左侧为客户端，向右依次为其调用的服务。";
     load: "load", "负载";
     received: "received", "接收";
+    received_share: "messages, beside the busiest host", "消息量（相对最忙主机）";
     link_note: "lines: the wider, the more messages", "连线越粗，消息越多";
     links_left_out: "Lines with the fewest messages are left out.", "消息最少的连线未画出。";
     // Tables.
@@ -179,6 +182,8 @@ impl Words {
     pub(super) fn group(&self, group: &str) -> String {
         match group {
             "stock" => self.stock.to_owned(),
+            "orders" => self.orders.to_owned(),
+            "operations" => self.under_way.to_owned(),
             "queue" => self.queue.to_owned(),
             "redis" => self.redis.to_owned(),
             "network" => self.network.to_owned(),

@@ -13,7 +13,7 @@ use crate::story::{self, Focus};
 use crate::units;
 
 /// Lines that are shown; what says least goes first.
-const LINES_MAX: usize = 160;
+const LINES_MAX: usize = 400;
 
 const LANE_WIDTH: usize = 128;
 const ROW_HEIGHT: usize = 30;
@@ -105,7 +105,8 @@ fn base(row: usize) -> usize {
 /// One line of the story.
 fn drawn(row: usize, line: &Line, lanes: &BTreeMap<&str, usize>) -> Markup {
     let at_s = line.at.as_secs_f64();
-    let Some(here) = lanes.get(line.host.as_str()).copied() else {
+    let lane = lanes.get(line.host.as_str()).copied().filter(|_| line.kind != Kind::Fault);
+    let Some(here) = lane else {
         return across(row, at_s, "fault", &line.text);
     };
     let there = line.peer.as_deref().and_then(|peer| lanes.get(peer)).copied().unwrap_or(here);

@@ -2,6 +2,7 @@
 //! other, as in a real run, and are the same each time.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
@@ -15,6 +16,7 @@ use record::timeline::{
     self, Gauge, HostRecord, LinkRecord, LostOperation, OperationSeries, Timeline, ViolationStory,
 };
 use reports::page::{Input, Latencies, WindowLatency};
+use reports::run_folder::{self, Record};
 
 /// Seconds of the run, of its load, and of its worst fault.
 const END_S: f64 = 90.0;
@@ -44,6 +46,13 @@ impl Run {
     pub(crate) fn input(&self) -> Input<'_> {
         let Self { result, timeline, latencies } = self;
         Input { result, timeline, latencies }
+    }
+
+    /// A real one, from its folder.
+    pub(crate) fn of_folder(folder: &Path) -> Self {
+        let Record { result, timeline, latency_log } = run_folder::read(folder).expect("the folder of a run");
+        let latencies = Latencies::of_log(&latency_log, &result, &timeline).expect("its log");
+        Self { result, timeline, latencies }
     }
 }
 
