@@ -154,7 +154,4 @@
       setTimeout(() => (button.textContent = text), 1500);
     });
   }
-
-  // Paper has nothing to unfold.
-  addEventListener("beforeprint", () => all("details").forEach((details) => (details.open = true)));
 })();
