@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use record::history::{History, Operation, Outcome as Ending};
-use record::result::{Coverage, InvariantResult, RunResult, SCHEMA, ServiceLevel, Verdict, Violation};
+use record::result::{
+    Coverage, InvariantResult, OperationStats, RunResult, SCHEMA, ServiceLevel, Verdict, Violation,
+};
 use record::story::{self, Line};
 use record::table::Table;
 use scenarios::{Expect, Fault, Limits, Scenario, Strategy};
@@ -289,7 +291,8 @@ fn judge(request: &Request, outcome: Outcome<Result<Shown, String>>) -> Result<P
     invariants.push(no_panic(&outcome.panics, outcome.polls));
     let latencies = shown.history.latencies();
     let limits = &request.scenario.limits;
-    let service_levels = service_levels(limits, &latencies);
+    let operations = shown.history.stats();
+    let service_levels = service_levels(limits, &latencies, &operations);
     let faults = shown.faults.records();
     let recovery = shown.history.with_operations(|operations| {
         let evidence = Evidence { operations, faults: &faults, noticed: &noticed, lost: &lost };
@@ -316,7 +319,7 @@ fn judge(request: &Request, outcome: Outcome<Result<Shown, String>>) -> Result<P
         simulated_s: outcome.simulated.as_secs_f64(),
         wall_s: outcome.wall.as_secs_f64(),
         messages: outcome.messages,
-        operations: shown.history.stats(),
+        operations,
         invariants,
         faults,
         recovery,
@@ -477,13 +480,19 @@ fn panics_text(panics: &[TaskPanic]) -> String {
     panics.iter().take(5).map(line).collect()
 }
 
-fn service_levels(limits: &Limits, latencies: &BTreeMap<String, Histogram<u64>>) -> Vec<ServiceLevel> {
+fn service_levels(
+    limits: &Limits,
+    latencies: &BTreeMap<String, Histogram<u64>>,
+    operations: &BTreeMap<String, OperationStats>,
+) -> Vec<ServiceLevel> {
     let mut levels = Vec::new();
     for (operation, percentiles) in &limits.latency {
         for (percentile, limit) in percentiles {
             let observed_us = latencies
                 .get(operation)
                 .map_or(0, |histogram| histogram.value_at_quantile(percentile.quantile()));
+            // The histogram answers with the upper end of a bucket, which may lie above every recorded value.
+            let observed_us = observed_us.min(operations.get(operation).map_or(0, |stats| stats.max_us));
             let limit_us = u64::try_from(limit.as_micros()).unwrap_or(u64::MAX);
             let name = format!("{operation} {}", percentile.name());
             levels.push(ServiceLevel { name, limit_us, observed_us, met: observed_us <= limit_us });

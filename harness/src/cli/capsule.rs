@@ -9,8 +9,9 @@ use reports::story::Focus;
 use scenarios::Size;
 use world::sim::Progress;
 
+use super::progress::Shown;
 use super::run::{self, find};
-use super::{Exit, Format, progress, run_folder};
+use super::{Exit, Format, run_folder};
 use crate::capsule::{Build, Capsule, SCHEMA};
 use crate::rehearsal::{self, Error, Played, Request, Story};
 use crate::system::System;
@@ -45,6 +46,7 @@ pub(super) fn play_again(
     request: &Request,
     played: &Played,
     with_choices: bool,
+    progress: &Progress,
 ) -> Result<Option<Played>, String> {
     let record = with_choices && !rehearsal::failures(&request.scenario, &played.result).is_empty();
     let matters = stories::matters(played);
@@ -53,11 +55,25 @@ pub(super) fn play_again(
     }
     let story = if matters.is_empty() { Story::Untold } else { Story::About(matters) };
     let again = Request { record, story, watch: None, ..request.clone() };
-    let again = rehearsal::play(system, &again, Progress::default()).map_err(|error| error.to_string())?;
+    let again = rehearsal::play(system, &again, progress.clone()).map_err(|error| error.to_string())?;
     if again.result.fingerprint != played.result.fingerprint {
         return Err("it went another way when it was played again: see `rehearse verify`".to_owned());
     }
     Ok(Some(again))
+}
+
+/// As [`play_again`], with its progress shown.
+pub(super) fn play_again_shown(
+    system: &dyn System,
+    request: &Request,
+    played: &Played,
+    with_choices: bool,
+) -> Result<Option<Played>, String> {
+    let progress = Progress::default();
+    let expected = Duration::try_from_secs_f64(played.result.simulated_s).unwrap_or_default();
+    let purpose = "once more, for its story and capsule";
+    let shown = Shown { progress: &progress, watch: None, purpose, expected };
+    shown.during(|| play_again(system, request, played, with_choices, &progress))
 }
 
 /// Leaves the capsule of a run that was not as its scenario expects, with the choices of the run that was played again;
@@ -118,10 +134,12 @@ pub(super) fn replay(systems: &[&dyn System], args: &ReplayArgs) -> Exit {
         }
     };
     let story = if told.is_some() { Story::Whole } else { Story::Untold };
-    let request = Request { story, watch: Some(Watch::default()), ..request };
-    let shown = Progress::default();
+    let watch = Watch::default();
+    let request = Request { story, watch: Some(watch.clone()), ..request };
+    let progress = Progress::default();
     let expected = request.scenario.duration + request.scenario.settle / 2;
-    let played = match progress::show(&shown, expected, || rehearsal::play(system, &request, shown.clone())) {
+    let shown = Shown { progress: &progress, watch: Some(&watch), purpose: "", expected };
+    let played = match shown.during(|| rehearsal::play(system, &request, progress.clone())) {
         Ok(played) => played,
         Err(Error::Setting(message)) => {
             eprintln!("{message}");
@@ -139,7 +157,7 @@ pub(super) fn replay(systems: &[&dyn System], args: &ReplayArgs) -> Exit {
     }
     let line = format!("rehearse replay {}", run::quoted(&args.capsule.display().to_string()));
     let folder = args.out.clone().unwrap_or_else(|| run_folder::of(&request));
-    let retold = play_again(system, &request, &played, false).unwrap_or_else(|message| {
+    let retold = play_again_shown(system, &request, &played, false).unwrap_or_else(|message| {
         eprintln!("no story: {message}");
         None
     });

@@ -295,7 +295,7 @@ fn keep(systems: &[&dyn System], target: &Target, play: &PlayArgs) -> Result<Str
     let folder = run_folder::of(&request);
     let played = crate::rehearsal::play(system, &request, world::sim::Progress::default())
         .map_err(|error| error.to_string())?;
-    let retold = capsule::play_again(system, &request, &played, true)?;
+    let retold = capsule::play_again(system, &request, &played, true, &world::sim::Progress::default())?;
     let written = capsule::write(&folder, target, play.size.name(), &request, &played, retold.as_ref())?;
     let replay = run::replay_line(play, seed);
     let story = retold.map(|retold| retold.story).unwrap_or_default();

@@ -7,6 +7,7 @@ mod hunt;
 mod hunt_report;
 mod merge;
 mod progress;
+mod report;
 mod run;
 mod run_folder;
 mod serve;
@@ -43,6 +44,8 @@ enum Command {
     Merge(merge::MergeArgs),
     /// Play a failure again from its capsule
     Replay(capsule::ReplayArgs),
+    /// Render a run's report again, from its folder, without playing it
+    Report(report::ReportArgs),
     /// Shrink a failure to the smallest scenario that still fails the same way
     Shrink(shrink::ShrinkArgs),
     /// Serve a simulated server for real, for any client, until Ctrl-C
@@ -199,6 +202,7 @@ pub fn main(systems: &[&dyn System]) -> ExitCode {
         Command::Merge(args) => merge::merge(args),
         Command::HuntWorker => hunt::work(systems),
         Command::Replay(args) => capsule::replay(systems, args),
+        Command::Report(args) => report::report(args),
         Command::Shrink(args) => shrink::shrink(systems, args),
         Command::Serve(args) => serve::serve(args),
         Command::List(args) => catalogue::list(systems, args.format),

@@ -13,7 +13,8 @@ use scenarios::{Expect, Scenario, Size, catalogue};
 use world::engines::EngineKind;
 use world::sim::Progress;
 
-use super::{Exit, Format, PlayArgs, RunArgs, SizeArg, capsule, progress, run_folder};
+use super::progress::Shown;
+use super::{Exit, Format, PlayArgs, RunArgs, SizeArg, capsule, run_folder};
 use crate::rehearsal::{self, Error, Played, Request};
 use crate::system::System;
 use crate::target::Target;
@@ -37,11 +38,13 @@ pub(super) fn run(systems: &[&dyn System], args: &RunArgs) -> Exit {
     }
     let replay = replay_line(&args.play, seed);
     let trace = args.trace.clone().unwrap_or(0..0);
-    let request = Request { trace, watch: Some(Watch::default()), ..request(scenario, &args.play, seed) };
-    let shown = Progress::default();
-    let play = || rehearsal::play(system, &request, shown.clone());
+    let watch = Watch::default();
+    let request = Request { trace, watch: Some(watch.clone()), ..request(scenario, &args.play, seed) };
+    let progress = Progress::default();
+    let play = || rehearsal::play(system, &request, progress.clone());
     let expected = request.scenario.duration + request.scenario.settle / 2;
-    let played = catch_unwind(AssertUnwindSafe(|| progress::show(&shown, expected, play)));
+    let shown = Shown { progress: &progress, watch: Some(&watch), purpose: "", expected };
+    let played = catch_unwind(AssertUnwindSafe(|| shown.during(play)));
     let played = match played {
         Ok(Ok(played)) => played,
         Ok(Err(Error::Setting(message))) => {
@@ -60,7 +63,7 @@ pub(super) fn run(systems: &[&dyn System], args: &RunArgs) -> Exit {
     };
     let folder = args.out.clone().unwrap_or_else(|| run_folder::of(&request));
     let size = args.play.size.name();
-    let again = capsule::play_again(system, &request, &played, true).and_then(|again| {
+    let again = capsule::play_again_shown(system, &request, &played, true).and_then(|again| {
         capsule::write(&folder, &target, size, &request, &played, again.as_ref())?;
         Ok(again)
     });

@@ -71,7 +71,7 @@ impl Samples {
         let under_way = self.points(|sample| Some(sample.under_way as f64));
         let messages = self.points(|sample| sample.delivered.map(|(messages, _)| messages as f64));
         let bytes = self.points(|sample| sample.delivered.map(|(_, bytes)| bytes as f64));
-        let gauge = |(group, name, unit): (&str, &str, &str), values| Gauge {
+        let gauge = |(group, name, unit): (&str, &str, &str), values: Vec<Option<f64>>| Gauge {
             group: group.to_owned(),
             name: name.to_owned(),
             unit: unit.to_owned(),
