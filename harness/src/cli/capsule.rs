@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
+use reports::page::Language;
 use reports::story::Focus;
 use scenarios::Size;
 use world::sim::Progress;
@@ -163,7 +164,7 @@ pub(super) fn replay(systems: &[&dyn System], args: &ReplayArgs) -> Exit {
     });
     let story = retold.map(|retold| retold.story).unwrap_or_default();
     let record = run_folder::record(&request, &played, &capsule.size, &line, &story);
-    let shown = run::show(&request, &played, record, args.format, &folder);
+    let shown = run::show(&request, &played, record, args.format, &folder, Language::default());
     eprintln!("{}", comparison(&capsule, &request, &played));
     let is_the_build = capsule.build == Build::current();
     match shown {

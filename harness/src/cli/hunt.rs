@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use clap::Args;
+use reports::page::Language;
 use scenarios::{Size, catalogue};
 
 use super::progress::{Line, stop_on_ctrl_c};
@@ -300,7 +301,7 @@ fn keep(systems: &[&dyn System], target: &Target, play: &PlayArgs) -> Result<Str
     let replay = run::replay_line(play, seed);
     let story = retold.map(|retold| retold.story).unwrap_or_default();
     let record = run_folder::record(&request, &played, play.size.name(), &replay, &story)?;
-    run_folder::write_all(&folder, &played, &record)?;
+    run_folder::write_all(&folder, &played, &record, Language::default())?;
     written.map(|path| path.display().to_string()).ok_or_else(|| "it did not fail again".to_owned())
 }
 

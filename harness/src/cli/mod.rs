@@ -18,6 +18,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use reports::page::Language;
 use scenarios::{Size, Strategy};
 use world::engines::{EngineKind, UnknownEngine};
 
@@ -109,6 +110,9 @@ struct RunArgs {
     /// Folder for the run's files [default: runs/SCENARIO/TIME-SEED]
     #[arg(long, value_name = "DIR")]
     out: Option<std::path::PathBuf>,
+    /// Language of report.html
+    #[arg(long, value_enum, default_value_t)]
+    lang: Lang,
     /// Writes the marks FROM..TO of the fingerprint into the run's trace (`verify` uses it to show a divergence)
     #[arg(long, value_name = "FROM..TO", value_parser = mark_range, hide = true)]
     trace: Option<std::ops::Range<u64>>,
@@ -131,6 +135,24 @@ struct ListArgs {
 enum Format {
     Human,
     Json,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+enum Lang {
+    /// English
+    #[default]
+    En,
+    /// Chinese
+    Zh,
+}
+
+impl Lang {
+    fn language(self) -> Language {
+        match self {
+            Lang::En => Language::English,
+            Lang::Zh => Language::Chinese,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -6,13 +6,16 @@ use clap::Args;
 use reports::run_folder;
 
 use super::run::{print, terminal_style};
-use super::{Exit, run_folder as ours};
+use super::{Exit, Lang, run_folder as ours};
 
 #[derive(Debug, Args)]
 pub(super) struct ReportArgs {
     /// The folder of a run: runs/latest
     #[arg(value_name = "RUN-DIR")]
     folder: PathBuf,
+    /// Language of report.html
+    #[arg(long, value_enum, default_value_t)]
+    lang: Lang,
 }
 
 /// Writes what people read of a run again, and prints its report. The run was judged when it was played: that it can be
@@ -25,7 +28,7 @@ pub(super) fn report(args: &ReportArgs) -> Exit {
             return Exit::Usage;
         }
     };
-    let written = run_folder::render(&args.folder, &record);
+    let written = run_folder::render(&args.folder, &record, args.lang.language());
     if let Err(error) = &written {
         eprintln!("{error}");
     }

@@ -7,6 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use record::result::Verdict;
+use reports::page::Language;
 use reports::run_folder::Record;
 use reports::terminal::Style;
 use scenarios::{Expect, Scenario, Size, catalogue};
@@ -73,7 +74,7 @@ pub(super) fn run(systems: &[&dyn System], args: &RunArgs) -> Exit {
     });
     let story = again.map(|again| again.story).unwrap_or_default();
     let record = run_folder::record(&request, &played, size, &replay, &story);
-    show(&request, &played, record, args.format, &folder)
+    show(&request, &played, record, args.format, &folder, args.lang.language())
 }
 
 /// Reads the scenario that the user names.
@@ -180,6 +181,7 @@ pub(super) fn show(
     record: Result<Record, String>,
     format: Format,
     folder: &Path,
+    language: Language,
 ) -> Exit {
     let record = match record {
         Ok(record) => record,
@@ -188,7 +190,7 @@ pub(super) fn show(
             return Exit::Internal;
         }
     };
-    let written = run_folder::write_all(folder, played, &record);
+    let written = run_folder::write_all(folder, played, &record, language);
     if let Err(message) = &written {
         eprintln!("{message}");
     }

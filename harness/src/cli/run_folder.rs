@@ -47,8 +47,13 @@ pub(super) fn record(
 ///
 /// # Errors
 /// A sentence: which file cannot be written.
-pub(super) fn write_all(folder: &Path, played: &Played, record: &Record) -> Result<(), String> {
-    reports::run_folder::write(folder, record, Language::default()).map_err(|error| error.to_string())?;
+pub(super) fn write_all(
+    folder: &Path,
+    played: &Played,
+    record: &Record,
+    language: Language,
+) -> Result<(), String> {
+    reports::run_folder::write(folder, record, language).map_err(|error| error.to_string())?;
     let io = |error: io::Error| format!("cannot write the run folder {}: {error}", folder.display());
     write_trace(folder, &played.checkpoints, &played.trace).map_err(io)?;
     point_latest_at(folder).map_err(io)

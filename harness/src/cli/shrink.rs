@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::Args;
 use record::result::Verdict;
+use reports::page::Language;
 use reports::story::Focus;
 use scenarios::{Arrivals, Expect, Scenario, Size, SystemVocabulary};
 
@@ -107,7 +108,7 @@ fn leave(start: &Start<'_>, capsule: &Capsule, shrunk: Shrunk, out: Option<&Path
         .map_err(|error| format!("cannot write {}: {error}", path.display()))?;
     let line = format!("rehearse run {}", quoted(&path.display().to_string()));
     let record = run_folder::record(&request, &played, SizeArg::Full.name(), &line, &played.story)?;
-    run_folder::write_all(&folder, &played, &record)?;
+    run_folder::write_all(&folder, &played, &record, Language::default())?;
     let story = story(&failure, &played);
     let story_path = folder.join("story.txt");
     fs::write(&story_path, &story)

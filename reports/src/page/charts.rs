@@ -97,7 +97,7 @@ pub(super) fn throughput(
     Figure {
         id: operation
             .map_or_else(|| "chart-throughput".to_owned(), |name| format!("chart-throughput-{}", id(name))),
-        title: operation.map_or(words.throughput, |_| words.throughput).to_owned(),
+        title: words.throughput.to_owned(),
         note: words.per_second.to_owned(),
         panels: vec![Panel {
             unit,
@@ -224,7 +224,7 @@ pub(super) fn gauges(gauges: &[Gauge], axis: &TimeAxis, words: &Words) -> Vec<Fi
         }
         let panels = units.iter().map(|unit| gauge_panel(&members, unit, axis, units.len())).collect();
         Figure {
-            id: format!("chart-{}", id(group)),
+            id: format!("gauge-{}", id(group)),
             title: words.group(group),
             note: units.join(" · "),
             panels,

@@ -138,8 +138,8 @@ fn pictures() {
         ("light", Language::English, "light", DESK, 8_000),
         ("dark", Language::English, "dark", DESK, 8_000),
         ("chinese", Language::Chinese, "light", DESK, 8_000),
-        ("phone", Language::English, "light", PHONE, 9_000),
-        ("phone-dark-chinese", Language::Chinese, "dark", PHONE, 9_000),
+        ("phone", Language::English, "light", PHONE, 11_000),
+        ("phone-dark-chinese", Language::Chinese, "dark", PHONE, 11_000),
     ];
     for (name, language, theme, width, height) in shots {
         let file = Path::new(&folder).join(format!("{name}.html"));

@@ -39,10 +39,10 @@ snapshots! {
     throughput: "#chart-throughput";
     throughput_of_an_operation: "#chart-throughput-payment-pay";
     latency: "#chart-latency-order-submit";
-    stock: "#chart-stock";
-    queue: "#chart-queue";
-    redis: "#chart-redis";
-    network: "#chart-network";
+    stock: "#gauge-stock";
+    queue: "#gauge-queue";
+    redis: "#gauge-redis";
+    network: "#gauge-network";
     load_of_hosts: "#chart-busy";
     percentiles: "#curve-order-submit";
     topology: "section#topology";

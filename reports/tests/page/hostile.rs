@@ -165,6 +165,17 @@ fn characters_that_no_page_may_contain_are_shown_as_unknown() {
     assert_eq!(carried(&html).scenario, run.result.scenario);
 }
 
+#[test]
+fn a_system_may_call_its_gauges_as_it_likes() {
+    let mut run = synthetic::run(12, 500);
+    for (gauge, group) in
+        run.timeline.gauges.iter_mut().zip(["throughput", "busy", "faults", "", "order.submit", "latency"])
+    {
+        gauge.group = group.to_owned();
+    }
+    assert_safe(&parse(&render(&run.input(), Language::English)));
+}
+
 /// Runs whose files are damaged, one way each.
 fn damaged() -> Vec<Run> {
     let changes: [fn(&mut Run); 12] = [
