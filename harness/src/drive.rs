@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use scenarios::{Arrival, Journey, Rate};
+use world::host::Host;
 use world::time::{self, Instant};
 
 use crate::system::{Customer, Production};
@@ -18,6 +19,8 @@ pub struct Crowd(Arc<Mutex<Counted>>);
 struct Counted {
     present: u64,
     arrived: Vec<Arrived>,
+    /// Where customers acted from.
+    hosts: BTreeSet<Host>,
 }
 
 /// A customer who has come.
@@ -55,6 +58,11 @@ impl Crowd {
     /// Customers who have not finished.
     pub fn present(&self) -> u64 {
         self.lock().present
+    }
+
+    /// The hosts that customers have acted from so far.
+    pub fn hosts(&self) -> BTreeSet<Host> {
+        self.lock().hosts.clone()
     }
 
     fn enter(&self, arrived: Arrived) -> Presence {
@@ -152,6 +160,7 @@ pub async fn drive(
             crowd.enter(Arrived { journey: journey.to_owned(), at: arrival.at, number, operations });
         let customer = Customer { number, patience, operations };
         let (host, customer) = production.customer(journey, customer);
+        crowd.lock().hosts.insert(host);
         host.spawn(async move {
             let _presence = presence;
             world::rand::scope(&format!("customer {number}"), customer).await;

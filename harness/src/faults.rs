@@ -71,6 +71,13 @@ impl Faults {
         (0..count).for_each(|index| self.heal(index));
     }
 
+    /// Those that are going on, for people: `crash order-1`.
+    pub fn going_on(&self) -> Vec<String> {
+        let injected = self.lock();
+        let going_on = injected.iter().filter(|fault| fault.going_on.is_some()).map(|fault| &fault.record);
+        going_on.map(|record| format!("{} {}", record.kind, record.on.join(", "))).collect()
+    }
+
     /// What has happened, in order of time.
     pub fn records(&self) -> Vec<FaultRecord> {
         self.lock().iter().map(|fault| fault.record.clone()).collect()

@@ -39,3 +39,4 @@ pub mod shrink;
 pub mod system;
 pub mod systems;
 pub mod target;
+pub mod timeline;

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use record::history::{History, Operation, Outcome as Ending};
-use record::result::{Coverage, InvariantResult, RunResult, SCHEMA, ServiceLevel, Verdict, Violation};
+use record::result::{
+    Coverage, InvariantResult, OperationStats, RunResult, SCHEMA, ServiceLevel, Verdict, Violation,
+};
 use record::story::{self, Line};
 use record::table::Table;
 use scenarios::{Expect, Fault, Limits, Scenario, Strategy};
@@ -21,6 +23,8 @@ use crate::drive::{self, Arrived, Crowd};
 use crate::faults::Faults;
 use crate::recovery::{self, Evidence};
 use crate::system::{Conclusion, Production, System};
+use crate::timeline::stories::{self, Matter};
+use crate::timeline::{Watch, Watcher};
 
 /// How often operators look for what is left to do. What a third party that fails half of the time has failed at once
 /// more is no fault of the system's; what is still there after this is.
@@ -45,8 +49,22 @@ pub struct Request {
     pub record: bool,
     /// Take the choices from a recording, as far as they fit.
     pub replay: Option<Choices>,
-    /// Keep what happens, line by line? The run goes the same with and without.
-    pub story: bool,
+    /// What is kept of what happens, line by line. The run goes the same with and without.
+    pub story: Story,
+    /// Who watches, if anybody does. The run goes the same with and without.
+    pub watch: Option<Watch>,
+}
+
+/// What is kept of what happens in a run.
+#[derive(Debug, Clone, Default)]
+pub enum Story {
+    /// Nothing.
+    #[default]
+    Untold,
+    /// Everything.
+    Whole,
+    /// What has to do with violations that are known to come, up to the last of them.
+    About(Vec<Matter>),
 }
 
 impl Request {
@@ -61,7 +79,8 @@ impl Request {
             trace: 0..0,
             record: false,
             replay: None,
-            story: false,
+            story: Story::Untold,
+            watch: None,
         }
     }
 }
@@ -93,6 +112,8 @@ pub struct Played {
     pub replayed: Option<Replayed>,
     /// What happened, if the request asked for it.
     pub story: Vec<Line>,
+    /// Who watched.
+    pub watch: Option<Watch>,
 }
 
 /// Why there is no result.
@@ -142,8 +163,8 @@ pub fn play(system: &dyn System, request: &Request, progress: Progress) -> Resul
     };
     let scenario = request.scenario.clone();
     let survivable = system.survivable_hosts();
-    let is_told = request.story;
-    let outcome = sim::run(config, move || perform(production, scenario, survivable, is_told));
+    let audience = Audience { story: request.story.clone(), watch: request.watch.clone() };
+    let outcome = sim::run(config, move || perform(production, scenario, survivable, audience));
     judge(request, outcome)
 }
 
@@ -155,19 +176,30 @@ fn scheduling(strategy: Strategy) -> sim::Strategy {
     }
 }
 
+/// Who looks on.
+struct Audience {
+    story: Story,
+    watch: Option<Watch>,
+}
+
 async fn perform(
     mut production: Box<dyn Production>,
     scenario: Scenario,
     survivable: Vec<String>,
-    is_told: bool,
+    audience: Audience,
 ) -> Result<Shown, String> {
     let history = History::default();
-    if is_told {
-        story::begin();
+    match &audience.story {
+        Story::Untold => {}
+        Story::Whole => story::begin(),
+        Story::About(matters) => story::begin_sifted(stories::sieve(matters)),
+    }
+    if story::is_told() {
         history.observe(Box::new(tell));
     }
     production.stage(&history).await?;
     let faults = Faults::default();
+    let watcher = audience.watch.map(|watch| Watcher::begin(&watch, production.as_ref(), &history, &faults));
     let mut planned = scenario.faults.clone();
     faults.schedule(&scenario.faults);
     if let Some(swarm) = &scenario.swarm {
@@ -179,16 +211,22 @@ async fn perform(
     let crowd = Crowd::default();
     drive::drive(production.as_ref(), &scenario.load, scenario.duration, &crowd).await;
     faults.heal_all();
+    if let Some(watcher) = &watcher {
+        watcher.load_ended();
+    }
     let deadline = time::Instant::now() + scenario.settle;
-    settle(production.as_ref(), &crowd, deadline).await;
+    settle(production.as_ref(), &crowd, deadline, watcher.as_ref()).await;
     // Replayed dead letters are work like any other: the system rests again afterwards, or it does not.
     for _ in 0..WIND_UPS {
         if !production.wind_up().await {
             break;
         }
-        settle(production.as_ref(), &crowd, deadline).await;
+        settle(production.as_ref(), &crowd, deadline, watcher.as_ref()).await;
     }
     let conclusion = production.conclude();
+    if let Some(watcher) = &watcher {
+        watcher.end(&crowd.hosts(), &conclusion.lost);
+    }
     let plan = Plan { faults: planned, arrived: crowd.arrived() };
     Ok(Shown { conclusion, history, faults, plan, story: story::end() })
 }
@@ -227,8 +265,16 @@ fn outcome_text(outcome: Ending) -> &'static str {
 }
 
 /// Waits until all customers are gone and the system is at rest, at most until the deadline.
-async fn settle(production: &dyn Production, crowd: &Crowd, deadline: time::Instant) {
+async fn settle(
+    production: &dyn Production,
+    crowd: &Crowd,
+    deadline: time::Instant,
+    watcher: Option<&Watcher>,
+) {
     while time::Instant::now() < deadline && (crowd.present() > 0 || !production.at_rest()) {
+        if let Some(watcher) = watcher {
+            watcher.look();
+        }
         time::sleep(Duration::from_secs(1)).await;
     }
 }
@@ -245,7 +291,8 @@ fn judge(request: &Request, outcome: Outcome<Result<Shown, String>>) -> Result<P
     invariants.push(no_panic(&outcome.panics, outcome.polls));
     let latencies = shown.history.latencies();
     let limits = &request.scenario.limits;
-    let service_levels = service_levels(limits, &latencies);
+    let operations = shown.history.stats();
+    let service_levels = service_levels(limits, &latencies, &operations);
     let faults = shown.faults.records();
     let recovery = shown.history.with_operations(|operations| {
         let evidence = Evidence { operations, faults: &faults, noticed: &noticed, lost: &lost };
@@ -272,7 +319,7 @@ fn judge(request: &Request, outcome: Outcome<Result<Shown, String>>) -> Result<P
         simulated_s: outcome.simulated.as_secs_f64(),
         wall_s: outcome.wall.as_secs_f64(),
         messages: outcome.messages,
-        operations: shown.history.stats(),
+        operations,
         invariants,
         faults,
         recovery,
@@ -292,6 +339,7 @@ fn judge(request: &Request, outcome: Outcome<Result<Shown, String>>) -> Result<P
         choices: outcome.choices,
         replayed: outcome.replayed,
         story: shown.story,
+        watch: request.watch.clone(),
     })
 }
 
@@ -432,13 +480,19 @@ fn panics_text(panics: &[TaskPanic]) -> String {
     panics.iter().take(5).map(line).collect()
 }
 
-fn service_levels(limits: &Limits, latencies: &BTreeMap<String, Histogram<u64>>) -> Vec<ServiceLevel> {
+fn service_levels(
+    limits: &Limits,
+    latencies: &BTreeMap<String, Histogram<u64>>,
+    operations: &BTreeMap<String, OperationStats>,
+) -> Vec<ServiceLevel> {
     let mut levels = Vec::new();
     for (operation, percentiles) in &limits.latency {
         for (percentile, limit) in percentiles {
             let observed_us = latencies
                 .get(operation)
                 .map_or(0, |histogram| histogram.value_at_quantile(percentile.quantile()));
+            // The histogram answers with the upper end of a bucket, which may lie above every recorded value.
+            let observed_us = observed_us.min(operations.get(operation).map_or(0, |stats| stats.max_us));
             let limit_us = u64::try_from(limit.as_micros()).unwrap_or(u64::MAX);
             let name = format!("{operation} {}", percentile.name());
             levels.push(ServiceLevel { name, limit_us, observed_us, met: observed_us <= limit_us });

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
-use record::history::History;
+use record::history::{History, OperationId};
 use record::mutant::Mutant;
 use record::result::InvariantResult;
 use record::table::Table;
@@ -50,6 +50,12 @@ pub trait Production: Send + Sync {
     /// which draws by their number: leaving another one out does not change it.
     fn customer(&self, journey: &str, customer: Customer) -> (Host, BoxFuture<()>);
 
+    /// What people may see of the system while it runs and afterwards; asked for once, when it is staged. Nothing by
+    /// default.
+    fn instruments(&self) -> Instruments {
+        Instruments::default()
+    }
+
     /// Is there nothing left to do for the system? Asked every second once the load is over and faults are healed.
     fn at_rest(&self) -> bool;
 
@@ -59,6 +65,44 @@ pub trait Production: Send + Sync {
 
     /// Checks what can only be checked at the end, and gives all results.
     fn conclude(&mut self) -> Conclusion;
+}
+
+/// What can be read off a system while it runs. Reading changes nothing: it sets no timer and draws nothing.
+pub struct Instruments {
+    /// The gauges, the same ones each time. Called up to a few thousand times in a run.
+    pub gauges: Box<dyn FnMut() -> Vec<Reading> + Send>,
+    /// The name of an invariant that has been violated, if one has.
+    pub violated: Box<dyn FnMut() -> Option<String> + Send>,
+}
+
+impl Default for Instruments {
+    fn default() -> Self {
+        Instruments { gauges: Box::new(Vec::new), violated: Box::new(|| None) }
+    }
+}
+
+/// What a gauge shows.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reading {
+    /// What belongs into one chart: `stock`.
+    pub group: &'static str,
+    /// Its name within the group: `remaining`.
+    pub name: String,
+    /// The unit that a report gives it: `seats`; of a total, the unit of its growth: `/s`.
+    pub unit: &'static str,
+    /// How the value is to be understood.
+    pub kind: ReadingKind,
+    /// What it shows.
+    pub value: f64,
+}
+
+/// How the value of a gauge is to be understood.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReadingKind {
+    /// As it is.
+    Level,
+    /// As the sum of all so far, which never falls: a report shows its growth per second.
+    Total,
 }
 
 /// Who comes.
@@ -87,8 +131,12 @@ pub struct Conclusion {
 }
 
 /// An acknowledged write that the system does not have any more. Both times are since the start of the simulation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LostWrite {
+    /// The operation that was acknowledged.
+    pub operation: OperationId,
+    /// What was written: the id of an order.
+    pub subject: String,
     /// When the customer was told that it had happened.
     pub acknowledged: Duration,
     /// When it was gone, not earlier than acknowledged.

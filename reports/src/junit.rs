@@ -44,14 +44,14 @@ fn invariant(invariant: &InvariantResult) -> TestCase {
     case
 }
 
-fn limit_case(limit: &Limit) -> TestCase {
+fn limit_case(limit: &Limit<'_>) -> TestCase {
     let mut status = TestCaseStatus::success();
     if !limit.met {
         status = TestCaseStatus::non_success(NonSuccessKind::Failure);
-        status.set_message(format!("observed {}, limit {}", limit.observed, limit.limit));
+        status.set_message(format!("observed {}, limit {}", limit.observed(), limit.limit));
         status.set_type("limit");
     }
-    let mut case = TestCase::new(limit.name.as_str(), status);
+    let mut case = TestCase::new(limit.name(), status);
     case.set_classname("limits");
     case
 }

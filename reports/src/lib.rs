@@ -1,28 +1,28 @@
 //! From the record of a run to something a person reads. Nothing here runs, checks or decides anything.
 //!
 //! - [`terminal`]: what a run prints.
-//! - [`run_folder`]: the files that a run leaves behind.
+//! - [`run_folder`]: the files that a run leaves behind, written and read.
+//! - [`latency_log`]: one of them, the latencies over time.
+//! - [`page`]: `report.html`, the run on one page.
 //! - [`story`]: what happened to an order, through all services.
 //! - `sections`: what both show, without its look: limits, operations, invariants, faults.
 //! - `units`: numbers as people read them.
 
-use std::collections::BTreeMap;
-
-use hdrhistogram::Histogram;
 use record::result::RunResult;
 use record::table::Table;
 
 mod junit;
-mod latency_log;
+pub mod latency_log;
 mod limits;
 mod markdown;
+pub mod page;
 pub mod run_folder;
 mod sections;
 pub mod story;
 pub mod terminal;
 mod units;
 
-/// All that there is to tell about one run.
+/// What is told about one run in words and tables.
 #[derive(Debug, Clone, Copy)]
 pub struct Report<'a> {
     /// The verdict and the figures behind it.
@@ -31,6 +31,4 @@ pub struct Report<'a> {
     pub tables: &'a [Table],
     /// The shell line that replays the run.
     pub replay: &'a str,
-    /// The latencies by operation name, in microseconds.
-    pub latencies: &'a BTreeMap<String, Histogram<u64>>,
 }

@@ -3,7 +3,7 @@
 use record::result::{InvariantResult, OperationStats, Recovery, RunResult, Verdict, Violation};
 use record::table::Table;
 
-use crate::limits::limits;
+use crate::limits::{Limit, limits};
 use crate::units;
 
 /// How many operation ids of a violation are shown; `result.json` has them all.
@@ -89,7 +89,8 @@ pub(crate) fn verdict_sentence(result: &RunResult) -> String {
             format!("{}{met}.", held_sentence(result))
         }
         Verdict::Slow => {
-            let missed = limits(result).into_iter().filter(|limit| !limit.met).map(|limit| limit.name);
+            let limits = limits(result);
+            let missed = limits.iter().filter(|limit| !limit.met).map(Limit::name);
             format!("{}; limits missed: {}.", held_sentence(result), listed(missed))
         }
         Verdict::Violated => violated_sentence(result),
@@ -162,7 +163,7 @@ fn right(head: &str) -> Column {
 pub(crate) fn limits_section(result: &RunResult) -> Section {
     let rows = limits(result).into_iter().map(|limit| Row {
         mark: Some(Mark::of(limit.met)),
-        cells: vec![limit.name, limit.observed, limit.limit],
+        cells: vec![limit.name(), limit.observed(), limit.limit],
         notes: Vec::new(),
     });
     Section::new("Limits", vec![left(""), right("observed"), right("limit")], rows.collect())

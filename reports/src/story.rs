@@ -31,36 +31,76 @@ pub fn render(lines: &[Line], focus: &Focus) -> String {
     text
 }
 
-fn shortened(text: &str) -> String {
+/// Text of at most [`TEXT_MAX`] characters, with an ellipsis where something is missing.
+pub(crate) fn shortened(text: &str) -> String {
     let mut characters = text.chars();
     let short: String = characters.by_ref().take(TEXT_MAX).collect();
     if characters.next().is_some() { short + "…" } else { short }
 }
 
-/// What has to do with the focus: what names one of its ids, and what belongs to a request of which some line does.
+/// The lines of a story that are wanted, copied, with texts as short as [`render`] shows them.
+pub fn chosen(lines: &[Line], focus: &Focus) -> Vec<Line> {
+    let cut = |line: &Line| Line { text: shortened(&line.text), ..line.clone() };
+    select(lines, focus).into_iter().map(cut).collect()
+}
+
+/// Takes away what none of the focuses wants, but leaves the last `recent` lines of each: they may turn out to have to do
+/// with what comes later. For stories that are too long to be kept as a whole until their end.
+pub fn sift(lines: &mut Vec<Line>, focuses: &[Focus], recent: usize) {
+    let mut is_wanted = vec![false; lines.len()];
+    for focus in focuses {
+        let related = Related::of(lines, focus);
+        let until = lines.iter().take_while(|line| focus.is_in_time(line)).count();
+        for (place, line) in lines.iter().enumerate().take(until) {
+            is_wanted[place] |= place + recent >= until || (!focus.ids.is_empty() && related.has(line));
+        }
+    }
+    let mut is_wanted = is_wanted.into_iter();
+    lines.retain(|_| is_wanted.next().unwrap_or(true));
+}
+
+/// What has to do with a focus: what names one of its ids, and what belongs to a request of which some line does.
 /// Faults have to do with everything.
-fn select<'a>(lines: &'a [Line], focus: &Focus) -> Vec<&'a Line> {
-    let is_in_time = |line: &&Line| focus.until.is_none_or(|until| line.at <= until);
-    let names =
-        |line: &Line| focus.ids.iter().any(|id| contains_id(&line.text, id) || contains_id(&line.trace, id));
-    let traces: BTreeSet<&str> = lines
-        .iter()
-        .filter(|line| !line.trace.is_empty() && names(line))
-        .map(|line| line.trace.as_str())
-        .collect();
-    let is_related = |line: &&Line| {
-        focus.ids.is_empty()
+struct Related<'a> {
+    focus: &'a Focus,
+    traces: BTreeSet<String>,
+}
+
+impl<'a> Related<'a> {
+    fn of(lines: &[Line], focus: &'a Focus) -> Self {
+        let traced = lines.iter().filter(|line| !line.trace.is_empty() && focus.is_named_by(line));
+        Self { focus, traces: traced.map(|line| line.trace.clone()).collect() }
+    }
+
+    fn has(&self, line: &Line) -> bool {
+        self.focus.ids.is_empty()
             || line.kind == Kind::Fault
-            || names(line)
-            || traces.contains(line.trace.as_str())
-    };
-    let mut wanted: Vec<&Line> = lines.iter().filter(is_in_time).filter(is_related).collect();
+            || self.focus.is_named_by(line)
+            || self.traces.contains(&line.trace)
+    }
+}
+
+impl Focus {
+    fn is_in_time(&self, line: &Line) -> bool {
+        self.until.is_none_or(|until| line.at <= until)
+    }
+
+    fn is_named_by(&self, line: &Line) -> bool {
+        self.ids.iter().any(|id| contains_id(&line.text, id) || contains_id(&line.trace, id))
+    }
+}
+
+pub(crate) fn select<'a>(lines: &'a [Line], focus: &Focus) -> Vec<&'a Line> {
+    let related = Related::of(lines, focus);
+    let is_wanted = |line: &&Line| focus.is_in_time(line) && related.has(line);
+    let mut wanted: Vec<&Line> = lines.iter().filter(is_wanted).collect();
     let Some(most) = focus.most else { return wanted };
     // What a reader can do without, the least telling first: what the store was asked and said, then how the services
     // talked about it. What customers, faults and the store's state do is kept until there is too much of that as well.
     for least in [Kind::Command, Kind::Message] {
         if wanted.len() > most {
-            let names_it = |line: &&Line| line.kind != least || (!focus.ids.is_empty() && names(line));
+            let names_it =
+                |line: &&Line| line.kind != least || (!focus.ids.is_empty() && focus.is_named_by(line));
             wanted.retain(names_it);
         }
         if wanted.len() > most {

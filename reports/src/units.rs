@@ -53,7 +53,7 @@ fn three_digits(value: f64) -> String {
 }
 
 /// With at most `places` decimals, no trailing zeros, and the digits before the point in groups.
-fn decimal(value: f64, places: usize) -> String {
+pub(crate) fn decimal(value: f64, places: usize) -> String {
     let text = format!("{value:.places$}");
     let (whole, fraction) = text.split_once('.').unwrap_or((&text, ""));
     let fraction = fraction.trim_end_matches('0');

@@ -111,6 +111,11 @@ impl Invariant {
         self.checks += checks;
     }
 
+    /// What it is called.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
     /// Has it been broken?
     pub fn is_violated(&self) -> bool {
         self.first_violation.is_some()

@@ -5,16 +5,19 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
+use reports::page::Language;
 use reports::story::Focus;
 use scenarios::Size;
 use world::sim::Progress;
 
+use super::progress::Shown;
 use super::run::{self, find};
-use super::{Exit, Format, SizeArg, progress, run_folder};
+use super::{Exit, Format, run_folder};
 use crate::capsule::{Build, Capsule, SCHEMA};
-use crate::rehearsal::{self, Error, Played, Request};
+use crate::rehearsal::{self, Error, Played, Request, Story};
 use crate::system::System;
 use crate::target::Target;
+use crate::timeline::{Watch, stories};
 
 #[derive(Debug, Args)]
 pub(super) struct ReplayArgs {
@@ -34,32 +37,69 @@ pub(super) struct ReplayArgs {
     focus: Vec<(String, String)>,
 }
 
-/// Leaves the capsule of a run that was not as its scenario expects; where. To record its choices it is played again.
+/// Plays a run again that failed, to record its choices, or with a violated invariant, to tell what led to it. `None`
+/// when nothing of it calls for that; `with_choices` is false where there is no capsule to be made.
 ///
 /// # Errors
-/// A sentence: it cannot be written, or it did not go the same way again.
-pub(super) fn write(
-    folder: &Path,
+/// A sentence: it did not go the same way again.
+pub(super) fn play_again(
     system: &dyn System,
-    target: &Target,
-    size: SizeArg,
     request: &Request,
     played: &Played,
-) -> Result<Option<PathBuf>, String> {
-    let failures = rehearsal::failures(&request.scenario, &played.result);
-    if failures.is_empty() {
+    with_choices: bool,
+    progress: &Progress,
+) -> Result<Option<Played>, String> {
+    let record = with_choices && !rehearsal::failures(&request.scenario, &played.result).is_empty();
+    let matters = stories::matters(played);
+    if !record && matters.is_empty() {
         return Ok(None);
     }
-    let again = Request { record: true, ..request.clone() };
-    let recorded = rehearsal::play(system, &again, Progress::default()).map_err(|error| error.to_string())?;
-    if recorded.result.fingerprint != played.result.fingerprint {
+    let story = if matters.is_empty() { Story::Untold } else { Story::About(matters) };
+    let again = Request { record, story, watch: None, ..request.clone() };
+    let again = rehearsal::play(system, &again, progress.clone()).map_err(|error| error.to_string())?;
+    if again.result.fingerprint != played.result.fingerprint {
         return Err("it went another way when it was played again: see `rehearse verify`".to_owned());
     }
+    Ok(Some(again))
+}
+
+/// As [`play_again`], with its progress shown.
+pub(super) fn play_again_shown(
+    system: &dyn System,
+    request: &Request,
+    played: &Played,
+    with_choices: bool,
+) -> Result<Option<Played>, String> {
+    let progress = Progress::default();
+    let expected = Duration::try_from_secs_f64(played.result.simulated_s).unwrap_or_default();
+    let purpose = "once more, for its story and capsule";
+    let shown = Shown { progress: &progress, watch: None, purpose, expected };
+    shown.during(|| play_again(system, request, played, with_choices, &progress))
+}
+
+/// Leaves the capsule of a run that was not as its scenario expects, with the choices of the run that was played again;
+/// where.
+///
+/// # Errors
+/// A sentence: it cannot be written.
+pub(super) fn write(
+    folder: &Path,
+    target: &Target,
+    size: &str,
+    request: &Request,
+    played: &Played,
+    again: Option<&Played>,
+) -> Result<Option<PathBuf>, String> {
+    let failures = rehearsal::failures(&request.scenario, &played.result);
+    let Some(choices) = again.and_then(|again| again.choices.as_ref()).filter(|_| !failures.is_empty())
+    else {
+        return Ok(None);
+    };
     let mut capsule = Capsule {
         schema: SCHEMA,
         build: Build::current(),
         scenario: target.clone(),
-        size: if size == SizeArg::Hunt { "hunt" } else { "full" }.to_owned(),
+        size: size.to_owned(),
         engine: request.engine.to_string(),
         seed: request.seed,
         strategy: request.strategy,
@@ -70,7 +110,7 @@ pub(super) fn write(
         faults: played.result.faults.clone(),
         choices: String::new(),
     };
-    capsule.set_choices(&recorded.choices.unwrap_or_default());
+    capsule.set_choices(choices);
     let path = folder.join(run_folder::CAPSULE);
     let io = |error: std::io::Error| format!("cannot write {}: {error}", path.display());
     fs::create_dir_all(folder).map_err(io)?;
@@ -94,10 +134,13 @@ pub(super) fn replay(systems: &[&dyn System], args: &ReplayArgs) -> Exit {
             return Exit::Usage;
         }
     };
-    let request = Request { story: told.is_some(), ..request };
-    let shown = Progress::default();
+    let story = if told.is_some() { Story::Whole } else { Story::Untold };
+    let watch = Watch::default();
+    let request = Request { story, watch: Some(watch.clone()), ..request };
+    let progress = Progress::default();
     let expected = request.scenario.duration + request.scenario.settle / 2;
-    let played = match progress::show(&shown, expected, || rehearsal::play(system, &request, shown.clone())) {
+    let shown = Shown { progress: &progress, watch: Some(&watch), purpose: "", expected };
+    let played = match shown.during(|| rehearsal::play(system, &request, progress.clone())) {
         Ok(played) => played,
         Err(Error::Setting(message)) => {
             eprintln!("{message}");
@@ -115,7 +158,13 @@ pub(super) fn replay(systems: &[&dyn System], args: &ReplayArgs) -> Exit {
     }
     let line = format!("rehearse replay {}", run::quoted(&args.capsule.display().to_string()));
     let folder = args.out.clone().unwrap_or_else(|| run_folder::of(&request));
-    let shown = run::show(&request, &played, &line, args.format, &folder);
+    let retold = play_again_shown(system, &request, &played, false).unwrap_or_else(|message| {
+        eprintln!("no story: {message}");
+        None
+    });
+    let story = retold.map(|retold| retold.story).unwrap_or_default();
+    let record = run_folder::record(&request, &played, &capsule.size, &line, &story);
+    let shown = run::show(&request, &played, record, args.format, &folder, Language::default());
     eprintln!("{}", comparison(&capsule, &request, &played));
     let is_the_build = capsule.build == Build::current();
     match shown {

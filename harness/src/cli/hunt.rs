@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use clap::Args;
+use reports::page::Language;
 use scenarios::{Size, catalogue};
 
 use super::progress::{Line, stop_on_ctrl_c};
@@ -16,8 +17,10 @@ use super::{
 use crate::hunt::document::{self, Conclusion, Document};
 use crate::hunt::{self, Allowance, Ended, Hunt, Hunted, Mix};
 use crate::place::Place;
+use crate::rehearsal::Request;
 use crate::system::System;
 use crate::target::Target;
+use crate::timeline::Watch;
 
 /// How long a hunt lasts unless told otherwise.
 const BUDGET: Duration = Duration::from_secs(60);
@@ -288,12 +291,17 @@ impl Outbox {
 fn keep(systems: &[&dyn System], target: &Target, play: &PlayArgs) -> Result<String, String> {
     let (system, scenario) = run::find(systems, target, Size::Hunt, &play.mutant)?;
     let seed = play.seed.unwrap_or_default();
-    let request = run::request(scenario, play, seed);
+    let watch = Some(Watch::default());
+    let request = Request { watch, ..run::request(scenario, play, seed) };
     let folder = run_folder::of(&request);
     let played = crate::rehearsal::play(system, &request, world::sim::Progress::default())
         .map_err(|error| error.to_string())?;
-    let written = capsule::write(&folder, system, target, play.size, &request, &played)?;
-    run_folder::write_all(&folder, &played, &run::replay_line(play, seed))?;
+    let retold = capsule::play_again(system, &request, &played, true, &world::sim::Progress::default())?;
+    let written = capsule::write(&folder, target, play.size.name(), &request, &played, retold.as_ref())?;
+    let replay = run::replay_line(play, seed);
+    let story = retold.map(|retold| retold.story).unwrap_or_default();
+    let record = run_folder::record(&request, &played, play.size.name(), &replay, &story)?;
+    run_folder::write_all(&folder, &played, &record, Language::default())?;
     written.map(|path| path.display().to_string()).ok_or_else(|| "it did not fail again".to_owned())
 }
 

@@ -7,6 +7,7 @@ mod hunt;
 mod hunt_report;
 mod merge;
 mod progress;
+mod report;
 mod run;
 mod run_folder;
 mod serve;
@@ -17,6 +18,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use reports::page::Language;
 use scenarios::{Size, Strategy};
 use world::engines::{EngineKind, UnknownEngine};
 
@@ -43,6 +45,8 @@ enum Command {
     Merge(merge::MergeArgs),
     /// Play a failure again from its capsule
     Replay(capsule::ReplayArgs),
+    /// Render a run's report again, from its folder, without playing it
+    Report(report::ReportArgs),
     /// Shrink a failure to the smallest scenario that still fails the same way
     Shrink(shrink::ShrinkArgs),
     /// Serve a simulated server for real, for any client, until Ctrl-C
@@ -106,6 +110,9 @@ struct RunArgs {
     /// Folder for the run's files [default: runs/SCENARIO/TIME-SEED]
     #[arg(long, value_name = "DIR")]
     out: Option<std::path::PathBuf>,
+    /// Language of report.html
+    #[arg(long, value_enum, default_value_t)]
+    lang: Lang,
     /// Writes the marks FROM..TO of the fingerprint into the run's trace (`verify` uses it to show a divergence)
     #[arg(long, value_name = "FROM..TO", value_parser = mark_range, hide = true)]
     trace: Option<std::ops::Range<u64>>,
@@ -130,6 +137,24 @@ enum Format {
     Json,
 }
 
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+enum Lang {
+    /// English
+    #[default]
+    En,
+    /// Chinese
+    Zh,
+}
+
+impl Lang {
+    fn language(self) -> Language {
+        match self {
+            Lang::En => Language::English,
+            Lang::Zh => Language::Chinese,
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum SizeArg {
     Full,
@@ -137,6 +162,14 @@ enum SizeArg {
 }
 
 impl SizeArg {
+    /// As a capsule and a timeline have it.
+    fn name(self) -> &'static str {
+        match self {
+            SizeArg::Full => "full",
+            SizeArg::Hunt => "hunt",
+        }
+    }
+
     fn size(self) -> Size {
         match self {
             SizeArg::Full => Size::Full,
@@ -191,6 +224,7 @@ pub fn main(systems: &[&dyn System]) -> ExitCode {
         Command::Merge(args) => merge::merge(args),
         Command::HuntWorker => hunt::work(systems),
         Command::Replay(args) => capsule::replay(systems, args),
+        Command::Report(args) => report::report(args),
         Command::Shrink(args) => shrink::shrink(systems, args),
         Command::Serve(args) => serve::serve(args),
         Command::List(args) => catalogue::list(systems, args.format),

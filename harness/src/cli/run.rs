@@ -7,15 +7,19 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use record::result::Verdict;
+use reports::page::Language;
+use reports::run_folder::Record;
 use reports::terminal::Style;
 use scenarios::{Expect, Scenario, Size, catalogue};
 use world::engines::EngineKind;
 use world::sim::Progress;
 
-use super::{Exit, Format, PlayArgs, RunArgs, SizeArg, capsule, progress, run_folder};
+use super::progress::Shown;
+use super::{Exit, Format, PlayArgs, RunArgs, SizeArg, capsule, run_folder};
 use crate::rehearsal::{self, Error, Played, Request};
 use crate::system::System;
 use crate::target::Target;
+use crate::timeline::Watch;
 
 /// Seeds drawn for the user stay below this: short enough to be read out.
 const DRAWN_SEEDS: u64 = 1_000_000;
@@ -35,11 +39,13 @@ pub(super) fn run(systems: &[&dyn System], args: &RunArgs) -> Exit {
     }
     let replay = replay_line(&args.play, seed);
     let trace = args.trace.clone().unwrap_or(0..0);
-    let request = Request { trace, ..request(scenario, &args.play, seed) };
-    let shown = Progress::default();
-    let play = || rehearsal::play(system, &request, shown.clone());
+    let watch = Watch::default();
+    let request = Request { trace, watch: Some(watch.clone()), ..request(scenario, &args.play, seed) };
+    let progress = Progress::default();
+    let play = || rehearsal::play(system, &request, progress.clone());
     let expected = request.scenario.duration + request.scenario.settle / 2;
-    let played = catch_unwind(AssertUnwindSafe(|| progress::show(&shown, expected, play)));
+    let shown = Shown { progress: &progress, watch: Some(&watch), purpose: "", expected };
+    let played = catch_unwind(AssertUnwindSafe(|| shown.during(play)));
     let played = match played {
         Ok(Ok(played)) => played,
         Ok(Err(Error::Setting(message))) => {
@@ -57,10 +63,18 @@ pub(super) fn run(systems: &[&dyn System], args: &RunArgs) -> Exit {
         }
     };
     let folder = args.out.clone().unwrap_or_else(|| run_folder::of(&request));
-    if let Err(message) = capsule::write(&folder, system, &target, args.play.size, &request, &played) {
+    let size = args.play.size.name();
+    let again = capsule::play_again_shown(system, &request, &played, true).and_then(|again| {
+        capsule::write(&folder, &target, size, &request, &played, again.as_ref())?;
+        Ok(again)
+    });
+    let again = again.unwrap_or_else(|message| {
         eprintln!("no capsule: {message}");
-    }
-    show(&request, &played, &replay, args.format, &folder)
+        None
+    });
+    let story = again.map(|again| again.story).unwrap_or_default();
+    let record = run_folder::record(&request, &played, size, &replay, &story);
+    show(&request, &played, record, args.format, &folder, args.lang.language())
 }
 
 /// Reads the scenario that the user names.
@@ -161,17 +175,32 @@ pub(super) fn quoted(word: &str) -> String {
 }
 
 /// Writes the run's files and prints the report.
-pub(super) fn show(request: &Request, played: &Played, replay: &str, format: Format, folder: &Path) -> Exit {
-    let written = run_folder::write_all(folder, played, replay);
+pub(super) fn show(
+    request: &Request,
+    played: &Played,
+    record: Result<Record, String>,
+    format: Format,
+    folder: &Path,
+    language: Language,
+) -> Exit {
+    let record = match record {
+        Ok(record) => record,
+        Err(message) => {
+            eprintln!("{message}");
+            return Exit::Internal;
+        }
+    };
+    let written = run_folder::write_all(folder, played, &record, language);
     if let Err(message) = &written {
         eprintln!("{message}");
     }
+    run_folder::add_to_job_summary(&record);
     for what in &played.unsupported {
         eprintln!("the engine {} cannot give {what}: the run went without", request.engine);
     }
     let text = match format {
         Format::Json => played.result.to_json(),
-        Format::Human => reports::terminal::render(&run_folder::report(played, replay), terminal_style()),
+        Format::Human => reports::terminal::render(&record.report(), terminal_style()),
     };
     let printed = print(&text);
     if let Some(expect) = &request.scenario.expect {

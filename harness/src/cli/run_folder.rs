@@ -4,28 +4,67 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use reports::Report;
+use record::story::Line;
+use reports::page::Language;
+use reports::run_folder::Record;
 use world::sim::Checkpoint;
 
 use crate::rehearsal::{Played, Request};
+use crate::timeline::{Windows, stories};
 
 /// The file of a capsule.
 pub(super) const CAPSULE: &str = "capsule.json";
+
+/// The variable that names the file of a job's summary.
+const JOB_SUMMARY: &str = "GITHUB_STEP_SUMMARY";
 
 /// The folder that a run gets unless the user names one.
 pub(super) fn of(request: &Request) -> PathBuf {
     default_folder(&request.scenario.name, request.seed)
 }
 
+/// All that there is to know of a run; `story` is what was told of its violations, if that was asked for.
+///
+/// # Errors
+/// A sentence: it does not fit the formats.
+pub(super) fn record(
+    request: &Request,
+    played: &Played,
+    size: &str,
+    replay: &str,
+    story: &[Line],
+) -> Result<Record, String> {
+    let watch = played.watch.clone().unwrap_or_default();
+    let mut timeline = watch.timeline(request, played, size, replay);
+    if !story.is_empty() {
+        timeline.stories = stories::of(&stories::matters(played), story);
+    }
+    let latency_log = Windows::of_run(played).latency_log(&played.history)?;
+    Ok(Record { result: played.result.clone(), timeline, latency_log })
+}
+
 /// Writes the files of a run, and points `runs/latest` at it.
 ///
 /// # Errors
 /// A sentence: which file cannot be written.
-pub(super) fn write_all(folder: &Path, played: &Played, replay: &str) -> Result<(), String> {
-    reports::run_folder::write(folder, &report(played, replay)).map_err(|error| error.to_string())?;
+pub(super) fn write_all(
+    folder: &Path,
+    played: &Played,
+    record: &Record,
+    language: Language,
+) -> Result<(), String> {
+    reports::run_folder::write(folder, record, language).map_err(|error| error.to_string())?;
     let io = |error: io::Error| format!("cannot write the run folder {}: {error}", folder.display());
     write_trace(folder, &played.checkpoints, &played.trace).map_err(io)?;
     point_latest_at(folder).map_err(io)
+}
+
+/// Appends the summary of a run to that of a job of GitHub Actions, where it is one; a warning if that fails.
+pub(super) fn add_to_job_summary(record: &Record) {
+    let Some(file) = std::env::var_os(JOB_SUMMARY).filter(|file| !file.is_empty()) else { return };
+    if let Err(error) = reports::run_folder::append_summary(Path::new(&file), &record.report()) {
+        eprintln!("warning: no job summary ({JOB_SUMMARY}): {error}");
+    }
 }
 
 /// Leaves the capsule of a run of another machine in a run folder here, and points `runs/latest` at it; where it is.
@@ -39,11 +78,6 @@ pub(super) fn keep_capsule(scenario: &str, seed: u64, capsule: &[u8]) -> Result<
         .and_then(|()| fs::write(&path, capsule))
         .and_then(|()| point_latest_at(&folder));
     written.map(|()| path.clone()).map_err(|error| format!("cannot write {}: {error}", path.display()))
-}
-
-/// What people read of a run.
-pub(super) fn report<'a>(played: &'a Played, replay: &'a str) -> Report<'a> {
-    Report { result: &played.result, tables: &played.tables, replay, latencies: &played.latencies }
 }
 
 /// Times are UTC.

@@ -1,6 +1,5 @@
 //! `rehearse shrink`: from a capsule to the smallest scenario that fails the same way.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -8,23 +7,23 @@ use std::time::Duration;
 
 use clap::Args;
 use record::result::Verdict;
+use reports::page::Language;
 use reports::story::Focus;
 use scenarios::{Arrivals, Expect, Scenario, Size, SystemVocabulary};
 
 use super::progress::{Line, stop_on_ctrl_c};
 use super::run::{print, quoted};
-use super::{Exit, capsule, length_of_time, run_folder};
+use super::{Exit, SizeArg, capsule, length_of_time, run_folder};
 use crate::capsule::Capsule;
 use crate::rehearsal::{Failure, Played, Request};
 use crate::shrink::{self, Error, Progress, Shrunk, Start};
 use crate::system::System;
+use crate::timeline::stories;
 
 /// How long to shrink unless told otherwise.
 const BUDGET: &str = "2m";
 /// The most lines of a story.
 const STORY_MAX: usize = 58;
-/// Shorter words are not taken for ids.
-const ID_MIN: usize = 6;
 
 #[derive(Debug, Args)]
 pub(super) struct ShrinkArgs {
@@ -108,7 +107,8 @@ fn leave(start: &Start<'_>, capsule: &Capsule, shrunk: Shrunk, out: Option<&Path
         .and_then(|()| fs::write(&path, &text))
         .map_err(|error| format!("cannot write {}: {error}", path.display()))?;
     let line = format!("rehearse run {}", quoted(&path.display().to_string()));
-    run_folder::write_all(&folder, &played, &line)?;
+    let record = run_folder::record(&request, &played, SizeArg::Full.name(), &line, &played.story)?;
+    run_folder::write_all(&folder, &played, &record, Language::default())?;
     let story = story(&failure, &played);
     let story_path = folder.join("story.txt");
     fs::write(&story_path, &story)
@@ -134,29 +134,16 @@ fn name(scenario: &mut Scenario, capsule: &Capsule, failure: &Failure, system: &
 
 /// What led to the failure: what its operations and the ids that it names have to do with.
 fn story(failure: &Failure, played: &Played) -> String {
-    let mut ids: BTreeSet<String> = ids_of(&failure.what).collect();
-    played.history.with_operations(|operations| {
-        for operation in failure.operations.iter().filter_map(|id| operations.get(*id as usize)) {
-            ids.insert(operation.id.to_string());
-            ids.extend(ids_of(operation.value.as_deref().unwrap_or_default()));
-        }
-    });
+    let ids = stories::ids(&failure.what, &failure.operations, &played.history).into_iter().collect();
     // What comes after it does not explain it.
     let until = failure.at_s.and_then(|at| Duration::try_from_secs_f64(at + 1e-6).ok());
-    let focus = Focus { ids: ids.into_iter().collect(), most: Some(STORY_MAX), until };
+    let focus = Focus { ids, most: Some(STORY_MAX), until };
     let at = failure.at_s.map(|at| format!(" at {at:.6} s")).unwrap_or_default();
     // What is small enough is told as a whole.
     let is_short = played.story.len() <= STORY_MAX;
     let focus = if is_short { Focus { until, ..Focus::default() } } else { focus };
     let told = reports::story::render(&played.story, &focus);
     format!("{}{at}: {}\n\n{told}", failure.of, failure.what)
-}
-
-/// The words that look like ids: with digits, and longer than numbers are.
-fn ids_of(text: &str) -> impl Iterator<Item = String> {
-    let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-' || c == '@' || c == '_'));
-    let is_id = |word: &&str| word.len() >= ID_MIN && word.contains(|c: char| c.is_ascii_digit());
-    words.filter(is_id).map(str::to_owned)
 }
 
 fn customers(scenario: &Scenario) -> usize {

@@ -47,6 +47,10 @@ fn fault(from_s: f64, to_s: f64) -> FaultRecord {
     FaultRecord { kind: "crash".to_owned(), from_s, to_s, on: Vec::new() }
 }
 
+fn lost_write(acknowledged: Duration, lost: Duration) -> LostWrite {
+    LostWrite { operation: OperationId(0), subject: "order 7".to_owned(), acknowledged, lost }
+}
+
 fn measured(history: &History, faults: &[FaultRecord], lost: &[LostWrite]) -> Vec<Recovery> {
     history.with_operations(|operations| {
         measure(&Evidence { operations, faults, noticed: &[], lost }, &Limits::default())
@@ -240,7 +244,7 @@ fn faults_that_overlap_are_measured_against_the_time_before_the_first() {
 fn lost_writes_have_the_age_that_they_had_at_the_fault() {
     let history = History::new();
     ORDERS.record(&history, down(&[]));
-    let write = |acknowledged, lost| LostWrite { acknowledged: s(acknowledged), lost: s(lost) };
+    let write = |acknowledged, lost| lost_write(s(acknowledged), s(lost));
     let lost = [write(11.0, 15.0), write(9.5, 15.0), write(13.0, 15.0)];
     let both = measured(&history, &[fault(12.0, 20.0), fault(40.0, 41.0)], &lost);
     assert_eq!((both[0].rpo_s, both[0].lost_acknowledged), (2.5, 3));
@@ -259,7 +263,7 @@ fn lost_writes_have_the_age_that_they_had_at_the_fault() {
 
 #[test]
 fn a_loss_is_told_even_when_the_time_cannot_be() {
-    let lost = [LostWrite { acknowledged: s(11.0), lost: s(15.0) }];
+    let lost = [lost_write(s(11.0), s(15.0))];
     let limits = Limits { rto: Some(s(30.0)), rpo: Some(s(0.0)), ..Limits::default() };
     let evidence = Evidence { operations: &[], faults: &[fault(12.0, 20.0)], noticed: &[], lost: &lost };
     let [recovery] = &measure(&evidence, &limits)[..] else { panic!("one entry") };

@@ -31,8 +31,9 @@ use world::sim::Progress as Simulated;
 use self::ddmin::ddmin;
 use self::trials::{Aim, Trial, Trials};
 use crate::hunt::now;
-use crate::rehearsal::{self, Failure, Played, Request};
+use crate::rehearsal::{self, Failure, Played, Request, Story};
 use crate::system::System;
+use crate::timeline::Watch;
 
 /// The longest that one step may look for a seed that fails, beside its own.
 const STEP_MAX: Duration = Duration::from_secs(4);
@@ -165,9 +166,13 @@ struct Shrinker<'a> {
 }
 
 impl Shrinker<'_> {
-    /// Plays the best so far, here; with `story`, its story is kept.
+    /// Plays the best so far, here; with `story`, it is watched and its story is kept.
     fn survey(&mut self, story: bool) -> Result<Played, Error> {
-        let request = Request { story, ..Request::new(self.best.clone(), self.seed) };
+        let (story, watch) = match story {
+            true => (Story::Whole, Some(Watch::default())),
+            false => (Story::Untold, None),
+        };
+        let request = Request { story, watch, ..Request::new(self.best.clone(), self.seed) };
         let played = play(self.start, &request)?;
         self.operations = played.history.len() as u64;
         Ok(played)

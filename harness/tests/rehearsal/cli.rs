@@ -9,7 +9,8 @@ use record::result::{RunResult, Verdict};
 /// Runs `rehearse` in a folder of its own.
 pub(crate) fn rehearse(folder: &Path, words: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rehearse"));
-    command.current_dir(folder).args(words).env("NO_COLOR", "1").output().expect("the program starts")
+    command.current_dir(folder).args(words).env("NO_COLOR", "1").env_remove("GITHUB_STEP_SUMMARY");
+    command.output().expect("the program starts")
 }
 
 fn temporary() -> tempfile::TempDir {
@@ -40,7 +41,7 @@ fn a_run_prints_a_report_and_leaves_a_folder() {
         assert!(text.contains(part), "{part} is missing in:\n{text}");
     }
     let latest = folder.path().join("runs/latest");
-    for file in ["result.json", "summary.md", "junit.xml", "latency.hlog", "trace"] {
+    for file in ["result.json", "timeline.json", "summary.md", "junit.xml", "latency.hlog", "trace"] {
         assert!(latest.join(file).is_file(), "{file} is missing");
     }
     let json = fs::read_to_string(latest.join("result.json")).expect("readable");

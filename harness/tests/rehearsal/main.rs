@@ -1,4 +1,4 @@
-//! The parts of a rehearsal: its command line, its faults, its marks, its hunts, their shards, how
+//! The parts of a rehearsal: its command line, its faults, its marks, its hunts, their shards, its reports, how
 //! failures are shrunk and told, its servers for others.
 //!
 //! The promises of the scenarios are a program of their own: they demand that every mark of the program is reached by
@@ -10,6 +10,7 @@ mod hunt;
 mod linearizable;
 mod marks;
 mod recovery;
+mod report;
 mod serve;
 mod shards;
 mod shrink;

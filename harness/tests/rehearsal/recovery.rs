@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use harness::rehearsal::{self, Played, Request};
 use harness::system::{BoxFuture, Conclusion, Customer, LostWrite, Production, System};
-use record::history::{History, Outcome};
+use record::history::{History, OperationId, Outcome};
 use record::mutant::Mutant;
 use record::result::{Recovery, Verdict};
 use scenarios::{Scenario, Size, SystemVocabulary, Vocabulary};
@@ -85,7 +85,12 @@ impl Production for Open {
     }
 
     fn conclude(&mut self) -> Conclusion {
-        let forgotten = |ago_ms| LostWrite { acknowledged: DOWN - Duration::from_millis(ago_ms), lost: DOWN };
+        let forgotten = |ago_ms| LostWrite {
+            operation: OperationId(0),
+            subject: "order 7".to_owned(),
+            acknowledged: DOWN - Duration::from_millis(ago_ms),
+            lost: DOWN,
+        };
         let lost = if self.forgetful { [500, 20].map(forgotten).to_vec() } else { Vec::new() };
         Conclusion { noticed: vec![DOWN + Duration::from_secs(1)], lost, ..Conclusion::default() }
     }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 
-use harness::rehearsal::{self, Played, Request};
+use harness::rehearsal::{self, Played, Request, Story};
 use harness::system::System;
 use harness::systems::ticketing::Ticketing;
 use harness::target::vocabulary;
@@ -180,7 +180,7 @@ fn a_run_goes_the_same_with_its_story_told() {
     for scenario in ["ticketing/payment-trouble", "ticketing/redis-failover"] {
         let request = Request::new(read(scenario, Size::Hunt), 2);
         let silent = play(&request);
-        let told = play(&Request { story: true, ..request });
+        let told = play(&Request { story: Story::Whole, ..request });
         assert_eq!(told.result.fingerprint, silent.result.fingerprint);
         assert!(silent.story.is_empty());
         assert!(told.story.len() > 1000 && told.story.is_sorted_by_key(|line| line.at));
@@ -206,7 +206,7 @@ fn the_story_of_a_forged_callback() {
     let file = regressions().into_iter().find(|file| file.ends_with("forged-callback.toml")).expect("there");
     let scenario = read(file.to_str().expect("UTF-8"), Size::Full);
     let seed = scenario.play.seed.expect("a seed");
-    let played = play(&Request { story: true, ..Request::new(scenario, seed) });
+    let played = play(&Request { story: Story::Whole, ..Request::new(scenario, seed) });
     let order = played.history.with_operations(|operations| {
         let submitted = operations.iter().find(|operation| operation.name == "order.submit");
         submitted.and_then(|operation| operation.value.clone()).expect("an order")

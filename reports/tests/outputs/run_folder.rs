@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use crate::runs::{self, Run};
 use base64::Engine as _;
@@ -10,13 +11,16 @@ use hdrhistogram::Histogram;
 use hdrhistogram::serialization::Deserializer;
 use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
 use record::result::{RunResult, Verdict};
+use reports::latency_log::{self, Interval};
+use reports::page::Language;
 use reports::run_folder::{self, Error};
 use tempfile::TempDir;
 
-const FILES: [&str; 4] = ["result.json", "summary.md", "junit.xml", "latency.hlog"];
+const FILES: [&str; 6] =
+    ["report.html", "result.json", "timeline.json", "summary.md", "junit.xml", "latency.hlog"];
 
 fn write(run: &Run, folder: &Path) -> Result<(), Error> {
-    run.report(|report| run_folder::write(folder, report))
+    run_folder::write(folder, &run.record(), Language::English)
 }
 
 /// Writes the run into a new folder inside of another new one.
@@ -89,36 +93,45 @@ fn the_test_report_is_well_formed_and_counts() {
 }
 
 #[test]
-fn the_latencies_can_be_read_back() {
+fn the_latencies_are_those_of_the_whole_run_cut_into_windows() {
     let run = runs::held();
     let log = read(&written(&run), "latency.hlog");
-    let mut latencies = run.history.latencies();
-    assert_eq!(latencies.len(), 3);
+    let mut whole = run.history.latencies();
+    assert_eq!(whole.len(), 3);
+    let mut intervals = 0;
     for entry in IntervalLogIterator::new(log.as_bytes()) {
         let LogEntry::Interval(interval) = entry.expect("an entry") else { panic!("only intervals: {log}") };
-        assert_eq!(interval.duration().as_secs_f64(), 87.25);
+        assert_eq!(interval.duration().as_secs_f64(), 1.0);
         let tag = interval.tag().expect("a tag per operation");
-        let expected = latencies.remove(tag.as_str()).expect("each operation once");
+        let whole = whole.get_mut(tag.as_str()).expect("a known operation");
         let bytes = STANDARD.decode(interval.encoded_histogram()).expect("base64");
         let histogram: Histogram<u64> = Deserializer::new().deserialize(&mut bytes.as_slice()).expect("V2");
-        assert_eq!(histogram, expected);
+        whole.subtract(&histogram).expect("a part of the whole");
+        intervals += 1;
     }
-    assert!(latencies.is_empty(), "{latencies:?}");
+    assert_eq!(intervals, 4, "{log}");
+    // Nothing completed after the load but what never did.
+    assert!(whole.values().all(Histogram::is_empty), "{whole:?}");
+    let merged = latency_log::read_merged(log.as_bytes()).expect("a log");
+    let mut expected = run.history.latencies();
+    expected.retain(|_, histogram| !histogram.is_empty());
+    assert_eq!(merged, expected);
 }
 
 #[test]
 fn odd_names_do_not_break_the_latency_log() {
-    let log = read(&written(&runs::odd()), "latency.hlog");
-    let entries: Vec<_> = IntervalLogIterator::new(log.as_bytes()).collect();
-    let [Ok(LogEntry::Interval(interval))] = entries.as_slice() else { panic!("{entries:?}") };
-    assert_eq!(interval.tag().map(|tag| tag.as_str()), Some("a_b_c"));
-    let run = runs::odd();
-    let latencies = [(String::new(), run.history.latencies()["a b,c"].clone())].into();
-    let folder = TempDir::new().expect("a temporary folder");
-    let report = reports::Report { result: &run.result, tables: &[], replay: "", latencies: &latencies };
-    run_folder::write(folder.path(), &report).expect("a folder that can be written");
-    let log = fs::read(folder.path().join("latency.hlog")).expect("the log");
-    assert!(IntervalLogIterator::new(&log).all(|entry| entry.is_ok()), "{log:?}");
+    let mut histogram = Histogram::new_with_bounds(1, 1_000_000, 3).expect("bounds");
+    histogram.record(17).expect("within bounds");
+    for (name, tag) in [("a b,c", "a_b_c"), ("", ""), ("余票\n", "余票_")] {
+        let (from, length) = (Duration::ZERO, Duration::from_secs(1));
+        let log = latency_log::write(|show| {
+            show(Interval { operation: name, from, length, latencies: &histogram });
+        });
+        let log = log.expect("a log");
+        assert!(IntervalLogIterator::new(&log).all(|entry| entry.is_ok()), "{log:?}");
+        let merged = latency_log::read_merged(&log).expect("a log");
+        assert_eq!(merged.into_keys().collect::<Vec<_>>(), [tag]);
+    }
 }
 
 #[test]

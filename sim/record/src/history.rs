@@ -171,6 +171,33 @@ impl History {
         log.tallies.iter().map(|(name, tally)| ((*name).to_owned(), tally.latency_us.clone())).collect()
     }
 
+    /// Shows the latencies of the completed operations by the window of their completion, window by window, and in each
+    /// by operation name; what nobody completed in a window is left out. The histograms are of the kind of
+    /// [`History::latencies`], and are one and the same, filled anew each time.
+    ///
+    /// The history is locked while `show` runs, so `show` must not use it.
+    pub fn latencies_by_window(
+        &self,
+        window_of: impl Fn(Duration) -> usize,
+        mut show: impl FnMut(usize, &'static str, &Histogram<u64>),
+    ) {
+        let log = lock(&self.log);
+        let names: BTreeMap<&'static str, u32> = log.tallies.keys().copied().zip(0..).collect();
+        let completed = log.operations.iter().filter_map(|operation| {
+            let at = operation.completed?;
+            Some((window_of(at), names[operation.name], latency_us(at.saturating_sub(operation.invoked))))
+        });
+        let mut completed: Vec<(usize, u32, u64)> = completed.collect();
+        completed.sort_unstable();
+        let names: Vec<&'static str> = names.into_keys().collect();
+        let mut histogram = new_histogram();
+        for group in completed.chunk_by(|a, b| (a.0, a.1) == (b.0, b.1)) {
+            histogram.reset();
+            group.iter().for_each(|(_, _, latency_us)| histogram.saturating_record(*latency_us));
+            show(group[0].0, names[group[0].1 as usize], &histogram);
+        }
+    }
+
     /// The number of operations, completed or not.
     pub fn len(&self) -> usize {
         lock(&self.log).operations.len()
@@ -212,16 +239,25 @@ impl fmt::Debug for History {
     }
 }
 
+/// As the histograms have it.
+fn latency_us(latency: Duration) -> u64 {
+    u64::try_from(latency.as_micros()).unwrap_or(u64::MAX).min(LATENCY_MAX_US)
+}
+
+fn new_histogram() -> Histogram<u64> {
+    let histogram = Histogram::new_with_bounds(1, LATENCY_MAX_US, LATENCY_DIGITS);
+    histogram.expect("1 µs to 1 h with 3 digits are bounds that a histogram accepts")
+}
+
 impl Default for Tally {
     fn default() -> Self {
-        let latency_us = Histogram::new_with_bounds(1, LATENCY_MAX_US, LATENCY_DIGITS);
         Self {
             ok: 0,
             refused: 0,
             failed: 0,
             unknown: 0,
             pending: 0,
-            latency_us: latency_us.expect("1 µs to 1 h with 3 digits are bounds that a histogram accepts"),
+            latency_us: new_histogram(),
             latency_us_max: 0,
         }
     }
@@ -236,7 +272,7 @@ impl Tally {
             Outcome::Failed => self.failed += 1,
             Outcome::Unknown => self.unknown += 1,
         }
-        let latency_us = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX).min(LATENCY_MAX_US);
+        let latency_us = latency_us(latency);
         self.latency_us.saturating_record(latency_us);
         self.latency_us_max = self.latency_us_max.max(latency_us);
     }

@@ -36,9 +36,9 @@ pub struct Timeline {
     pub windows: usize,
     /// What clients asked for and were answered, by operation name.
     pub operations: BTreeMap<String, OperationSeries>,
-    /// What was watched: stock, queues, the middleware, the network.
+    /// What was watched: stock, queues, the middleware, the network. What showed 0 all the time is left out.
     pub gauges: Vec<Gauge>,
-    /// The hosts, in the order in which the system's architecture lists them.
+    /// The hosts, by tier, and within one in the order in which the system added them.
     pub hosts: Vec<HostRecord>,
     /// Who talked to whom, by hosts; hosts that never did are not in it.
     pub links: Vec<LinkRecord>,
@@ -48,6 +48,22 @@ pub struct Timeline {
     pub stories: Vec<ViolationStory>,
     /// The system's own summary.
     pub tables: Vec<Table>,
+}
+
+impl Timeline {
+    /// The text of `timeline.json`: on one line, with a line break at the end.
+    pub fn to_json(&self) -> String {
+        let text = serde_json::to_string(self);
+        text.expect("a timeline has only string keys and cannot fail to be written as JSON") + "\n"
+    }
+
+    /// Reads what [`Timeline::to_json`] wrote.
+    ///
+    /// # Errors
+    /// If the text is not JSON or not of this shape; the error tells line and column.
+    pub fn from_json(text: &str) -> Result<Self, serde_json::Error> {
+        serde_json::from_str(text)
+    }
 }
 
 /// The operations of one name, counted by window.
@@ -68,13 +84,14 @@ pub struct OperationSeries {
 /// One quantity over time.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Gauge {
-    /// What belongs into one chart: `stock`, `queue`, `redis`, `network`.
+    /// What belongs into one chart: `stock`, `queue`, `orders`, `operations`, `redis`, `network`.
     pub group: String,
     /// Its name within the group: `remaining`.
     pub name: String,
-    /// The unit: `seats`, `buyers`, `/s`, `bytes/s`.
+    /// The unit: `seat segments`, `buyers`, `commands/s`, `bytes/s`.
     pub unit: String,
-    /// The value at the end of each window, or, of a rate, its mean over the window. `null` where it is not known.
+    /// The value at the end of each window, as it was seen last by then, or, of a rate, its mean over the window.
+    /// `null` where it is not known.
     pub values: Vec<Option<f64>>,
 }
 
@@ -85,13 +102,14 @@ pub struct HostRecord {
     pub name: String,
     /// What hosts of its kind are called: `redis`.
     pub role: String,
-    /// How far it stands from the clients: 0 are the clients, 1 those whom they ask, and so on.
+    /// How far it stands from the clients: 0 are the clients, 1 those whom they talk to, and so on. All are 0 where the
+    /// engine does not tell who talks to whom.
     pub tier: u32,
     /// Messages that it was delivered.
     pub messages_in: u64,
     /// Bytes that it was delivered.
     pub bytes_in: u64,
-    /// The share of its cores' time that was worked, by window, 0 to 1; empty if its cores are not modelled.
+    /// The share of its cores' time that was worked, by window, 0 to 1; empty if they were given no work.
     pub busy: Vec<f64>,
 }
 

@@ -292,6 +292,15 @@ pub fn usage(host: Host) -> Usage {
     })
 }
 
+/// The processors that have had work so far, by host: a host that is not among them has none that is modelled.
+pub fn usages() -> Vec<(Host, Usage)> {
+    let hosts: Vec<HostId> = common::with(|common| {
+        let cpus = common.cpus.borrow();
+        cpus.cpus.iter().filter(|(_, cpu)| cpu.started > 0).map(|(host, _)| *host).collect()
+    });
+    hosts.into_iter().map(|host| (Host(host), usage(Host(host)))).collect()
+}
+
 fn change(world: &World, host: HostId, what: &'static str, number: u64, change: impl FnOnce(&mut Cpu)) {
     let wakers = world.common.cpus.borrow_mut().of(host).changed(world.now_ns(), change);
     world.note(Note { kind: what, host, number, payload: &[] });

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ticketing::config::Sale;
-use ticketing::domain::{Class, TicketState};
+use ticketing::domain::{Class, HoldState, OrderState, TicketState};
 use ticketing::keys::Key;
 use ticketing::records::{Hold, Order, Payment, RecordError, SeatLock, Ticket};
 
@@ -54,6 +54,48 @@ pub(super) struct Facts {
     pub(super) operations: BTreeMap<String, Vec<u64>>,
     /// Orders that are not in a final state.
     pub(super) open_orders: BTreeSet<String>,
+    pub(super) totals: Totals,
+}
+
+/// Sums over the records, kept up with every change.
+#[derive(Debug, Default)]
+pub(super) struct Totals {
+    /// Seats times segments of the holds that are held.
+    pub(super) locked: u64,
+    /// Seats times segments of the holds that are sold.
+    pub(super) sold: u64,
+    /// Orders by state.
+    pub(super) orders: BTreeMap<OrderState, u64>,
+}
+
+impl Totals {
+    fn replace_order(&mut self, before: Option<&Order>, after: Option<&Order>) {
+        if let Some(count) = before.and_then(|order| self.orders.get_mut(&order.state)) {
+            *count -= 1;
+        }
+        if let Some(order) = after {
+            *self.orders.entry(order.state).or_default() += 1;
+        }
+    }
+
+    fn replace_hold(&mut self, before: Option<&Hold>, after: Option<&Hold>) {
+        if let Some((sum, seats)) = before.and_then(|hold| self.sum_of(hold)) {
+            *sum -= seats;
+        }
+        if let Some((sum, seats)) = after.and_then(|hold| self.sum_of(hold)) {
+            *sum += seats;
+        }
+    }
+
+    /// Where a hold counts, and how much.
+    fn sum_of(&mut self, hold: &Hold) -> Option<(&mut u64, u64)> {
+        let sum = match hold.state {
+            HoldState::Held => &mut self.locked,
+            HoldState::Sold => &mut self.sold,
+            HoldState::Released => return None,
+        };
+        Some((sum, u64::from(hold.seats) * u64::from(hold.trip.as_ref()?.segments())))
+    }
 }
 
 /// Puts a record in place of another; `None` removes it. Returns what was there.
@@ -113,11 +155,15 @@ impl Facts {
                     Some(after) if !after.state.is_final() => self.open_orders.insert(order.clone()),
                     _ => self.open_orders.remove(&order),
                 };
-                Change::Order { before: replace(&mut self.orders, &order, after), id: order }
+                let before = replace(&mut self.orders, &order, after);
+                self.totals.replace_order(before.as_ref(), self.orders.get(&order));
+                Change::Order { before, id: order }
             }
             Key::Hold { order } => {
                 let (order, after) = (order.to_string(), fields.map(Hold::parse).transpose()?);
-                Change::Hold { before: replace(&mut self.holds, &order, after), order }
+                let before = replace(&mut self.holds, &order, after);
+                self.totals.replace_hold(before.as_ref(), self.holds.get(&order));
+                Change::Hold { before, order }
             }
             Key::SeatLock { order } => {
                 let (order, after) = (order.to_string(), fields.map(SeatLock::parse).transpose()?);

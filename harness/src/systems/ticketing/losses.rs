@@ -48,7 +48,12 @@ impl Losses {
             };
             if !is_there && seen.insert(id) {
                 let gone = self.gone.get(id).copied().unwrap_or(acknowledged);
-                lost.push(LostWrite { acknowledged, lost: gone.max(acknowledged) });
+                lost.push(LostWrite {
+                    operation: operation.id,
+                    subject: id.clone(),
+                    acknowledged,
+                    lost: gone.max(acknowledged),
+                });
             }
         }
         lost

@@ -8,11 +8,13 @@
 //! | what the promises look at | `facts`, `monitor` |
 //! | which acknowledged writes are missing | `losses` |
 //! | the planted mistakes, of the services and of Redis | `mutants` |
+//! | what people may see while it runs | `instruments` |
 //! | the settings | `settings` |
 //! | who got tickets | `summary` |
 //! | changes of the store, as lines of the run's story | `telling` |
 
 mod facts;
+mod instruments;
 mod invariants;
 mod losses;
 mod monitor;
@@ -44,7 +46,7 @@ use self::invariants::money::Movement;
 use self::monitor::Monitor;
 use self::settings::BUYER_HOSTS;
 use crate::rehearsal::{ALWAYS, NO_PANIC};
-use crate::system::{BoxFuture, Conclusion, Customer, Production, System};
+use crate::system::{BoxFuture, Conclusion, Customer, Instruments, Production, System};
 
 /// Tries to open the sale before the system counts as not having come up, a second apart.
 const OPENING_TRIES: u32 = 10;
@@ -182,6 +184,10 @@ impl Production for Sale {
             _ => Box::pin(buyers.journey_buy(visit)),
         };
         (host, customer)
+    }
+
+    fn instruments(&self) -> Instruments {
+        instruments::of(&self.monitor, &self.redis)
     }
 
     fn at_rest(&self) -> bool {

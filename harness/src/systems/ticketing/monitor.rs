@@ -29,6 +29,7 @@ use super::invariants::one_outcome::OneOutcome;
 use super::invariants::zero_oversell::ZeroOversell;
 use super::losses::Losses;
 use super::{redis, telling};
+use crate::check::Invariant;
 use crate::system::LostWrite;
 
 /// All invariants and the facts that they look at; clones are the same monitor.
@@ -88,6 +89,21 @@ fn now() -> Duration {
 }
 
 impl State {
+    /// All of them, in the order of [`super::invariants::NAMES`].
+    fn invariants(&self) -> [&Invariant; 8] {
+        let [liveness, no_lost_order] = self.liveness.invariants();
+        [
+            self.zero_oversell.invariant(),
+            self.no_double_seat.invariant(),
+            self.conservation.invariant(),
+            self.money.invariant(),
+            self.one_outcome.invariant(),
+            self.admission.invariant(),
+            liveness,
+            no_lost_order,
+        ]
+    }
+
     /// Takes in what changed, and lets the invariants look.
     fn step<'a>(&mut self, part: usize, changed: impl Iterator<Item = (&'a [u8], Option<&'a Value>)>) {
         let at = now();
@@ -288,36 +304,21 @@ impl Monitor {
         look(&self.lock().facts)
     }
 
+    /// The first in order of the invariants that have been violated so far.
+    pub(super) fn violated(&self) -> Option<&'static str> {
+        let state = self.lock();
+        state.invariants().into_iter().find(|invariant| invariant.is_violated()).map(Invariant::name)
+    }
+
     /// Checks what can be checked at rest only, and gives all results in the order of
     /// [`super::invariants::NAMES`].
     pub(super) fn conclude(&self, history: &History) -> Vec<InvariantResult> {
         let at = now();
         let mut state = self.lock();
-        let State {
-            facts,
-            zero_oversell,
-            no_double_seat,
-            conservation,
-            money,
-            one_outcome,
-            admission,
-            liveness,
-            ..
-        } = &mut *state;
+        let State { facts, conservation, money, liveness, .. } = &mut *state;
         conservation.conclude(facts, at);
         money.conclude(facts, at);
         history.with_operations(|operations| liveness.conclude(facts, operations, at));
-        let [liveness, no_lost_order] = liveness.invariants();
-        let all = [
-            zero_oversell.invariant(),
-            no_double_seat.invariant(),
-            conservation.invariant(),
-            money.invariant(),
-            one_outcome.invariant(),
-            admission.invariant(),
-            liveness,
-            no_lost_order,
-        ];
-        all.map(crate::check::Invariant::result).to_vec()
+        state.invariants().map(Invariant::result).to_vec()
     }
 }

@@ -3,6 +3,8 @@
 //! The nodes of a cluster are named by the part of the slots that they serve and their number within it: `redis-a1` is
 //! the first part's master when the sale opens, `redis-a2` its replica.
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use redis_middleware::cluster::{SLOTS, Slot};
@@ -24,12 +26,14 @@ const REPLICAS_MAX: i64 = 2;
 const PARTS: [char; MASTERS] = ['a', 'b', 'c'];
 
 /// What a run has of Redis.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Plan {
     /// 0 without a cluster.
     masters: usize,
     replicas: usize,
     config: Config,
+    /// Commands that each node has processed, in the order of the nodes.
+    commands: Vec<Arc<AtomicU64>>,
 }
 
 /// The settings of Redis.
@@ -76,7 +80,7 @@ pub(super) fn settings() -> Vec<Setting> {
 
 /// Every host that scenarios may name.
 pub(super) fn hosts() -> Vec<String> {
-    let all = Plan { masters: MASTERS, replicas: REPLICAS_MAX as usize, config: Config::default() };
+    let all = Plan { masters: MASTERS, replicas: REPLICAS_MAX as usize, ..Plan::default() };
     std::iter::once(ALONE.to_owned()).chain(all.hosts()).collect()
 }
 
@@ -114,7 +118,8 @@ pub(super) fn plan(scenario: &Scenario) -> Result<Plan, String> {
         cluster_node_timeout: settings.duration("redis.node_timeout"),
         ..Config::default()
     };
-    let plan = Plan { masters, replicas, config };
+    let mut plan = Plan { masters, replicas, config, commands: Vec::new() };
+    plan.commands = plan.nodes().iter().map(|_| Arc::default()).collect();
     let (known, there) = (hosts(), plan.hosts());
     for name in scenario.faults.iter().flat_map(named) {
         if known.contains(name) && !there.contains(name) {
@@ -187,6 +192,11 @@ impl Plan {
         self.nodes().into_iter().map(|(name, _)| name).collect()
     }
 
+    /// Each node's name with the commands that it has processed so far.
+    pub(super) fn commands(&self) -> Vec<(String, Arc<AtomicU64>)> {
+        self.hosts().into_iter().zip(self.commands.iter().cloned()).collect()
+    }
+
     fn addresses(&self) -> Vec<String> {
         self.hosts().iter().map(|host| format!("{host}:{PORT}")).collect()
     }
@@ -201,19 +211,20 @@ impl Plan {
 
     /// Adds the hosts.
     pub(super) fn stage(&self, monitor: &Monitor) {
-        for (name, node) in self.nodes() {
-            let (monitor, config) = (monitor.clone(), self.config.clone());
+        for ((name, node), commands) in self.nodes().into_iter().zip(&self.commands) {
+            let (monitor, config, commands) = (monitor.clone(), self.config.clone(), Arc::clone(commands));
             host::add(&name, move || {
                 monitor.booted(node);
                 let (monitor, alarmed) = (monitor.clone(), monitor.clone());
-                let observer: Observer = std::sync::Arc::new(move |changes: &Changes<'_>| {
+                let observer: Observer = Arc::new(move |changes: &Changes<'_>| {
                     monitor.on_store(node, changes);
                 });
                 let server = Server::new(Options {
                     observer: Some(observer),
-                    alarm: Some(std::sync::Arc::new(move || alarmed.on_alarm())),
+                    alarm: Some(Arc::new(move || alarmed.on_alarm())),
                     seed: world::rand::u64(),
                     config: config.clone(),
+                    commands: Arc::clone(&commands),
                     ..Options::default()
                 });
                 let config = config.clone();

@@ -9,7 +9,10 @@ use record::result::{
     Verdict, Violation,
 };
 use record::table::Table;
+use record::timeline::{self, Gauge, Timeline};
 use reports::Report;
+use reports::latency_log::{self, Interval};
+use reports::run_folder::Record;
 
 /// What a report borrows.
 pub(crate) struct Run {
@@ -22,9 +25,39 @@ pub(crate) struct Run {
 impl Run {
     /// Hands `read` the report of this run.
     pub(crate) fn report<R>(&self, read: impl FnOnce(&Report<'_>) -> R) -> R {
-        let latencies = self.history.latencies();
         let Self { result, tables, replay, .. } = self;
-        read(&Report { result, tables, replay, latencies: &latencies })
+        read(&Report { result, tables, replay })
+    }
+
+    /// All that its folder holds: two windows, parted after a second.
+    pub(crate) fn record(&self) -> Record {
+        let window = Duration::from_secs(1);
+        let latency_log = latency_log::write(|show| {
+            self.history.latencies_by_window(
+                |at| usize::from(at >= window),
+                |number, operation, latencies| {
+                    let from = window * u32::try_from(number).unwrap_or(u32::MAX);
+                    show(Interval { operation, from, length: window, latencies });
+                },
+            );
+        });
+        let timeline = Timeline {
+            schema: timeline::SCHEMA,
+            about: "A peak.".to_owned(),
+            size: "full".to_owned(),
+            replay: self.replay.clone(),
+            window_s: 1.0,
+            windows: 2,
+            gauges: vec![Gauge {
+                group: "stock".to_owned(),
+                name: "remaining".to_owned(),
+                unit: "seats".to_owned(),
+                values: vec![None, Some(12.0)],
+            }],
+            tables: self.tables.clone(),
+            ..Timeline::default()
+        };
+        Record { result: self.result.clone(), timeline, latency_log: latency_log.expect("a log") }
     }
 }
 

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     fmt, io,
     net::IpAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicU64},
     time::{Duration, UNIX_EPOCH},
 };
 
@@ -103,6 +103,8 @@ pub struct Options {
     pub seed: u64,
     /// The configuration to start with.
     pub config: Config,
+    /// Counts every command that is processed; several servers, or one after another, may share it.
+    pub commands: Arc<AtomicU64>,
 }
 
 impl fmt::Debug for Options {
@@ -113,6 +115,7 @@ impl fmt::Debug for Options {
             .field("script_limits", &self.script_limits)
             .field("seed", &self.seed)
             .field("config", &self.config)
+            .field("commands", &self.commands)
             .finish()
     }
 }
@@ -160,6 +163,7 @@ impl Server {
             port: 0,
             bus: None,
             links: BTreeMap::new(),
+            commands: options.commands,
         };
         Self { shared: Arc::new(Shared { state: Mutex::new(state), expiry_moved: Notify::new() }) }
     }

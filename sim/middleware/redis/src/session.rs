@@ -1,6 +1,13 @@
 //! What one connection has beside its stream, and how its requests are run as atomic units.
 
-use std::{collections::BTreeMap, net::SocketAddr};
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
@@ -150,6 +157,8 @@ pub(crate) struct State {
     pub(crate) observer: Option<Observer>,
     pub(crate) alarm: Option<Alarm>,
     pub(crate) config: Config,
+    /// Counts commands for whoever runs the server; `INFO` has counts of its own, which clients may reset.
+    pub(crate) commands: Arc<AtomicU64>,
     pub(crate) replication: Replication,
     /// What is kept on the disk, if anything is.
     pub(crate) persistence: Option<Persistence>,
@@ -500,6 +509,7 @@ impl Unit<'_> {
             Run::Session(run) => run(self, args),
         };
         let subcommand = commands::subcommand_name(command, args);
+        self.state.commands.fetch_add(1, Ordering::Relaxed);
         self.state.db.stats.called(command, subcommand, outcome.as_ref().err());
         if let Err(error) = outcome {
             self.reply.truncate(mark);

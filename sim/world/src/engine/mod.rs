@@ -28,6 +28,7 @@ use crate::common::hosts::HostId;
 use crate::common::{BoxFuture, Common};
 use crate::engines::EngineKind;
 use crate::interpose;
+use crate::net::Traffic;
 use crate::sim::{Checkpoint, Config, WaitingTask};
 
 /// Waits for a moment of true simulated time: for devices and processors, which no host's clock drives.
@@ -108,6 +109,14 @@ impl World {
                 kernel.run(task)
             }
             Engine::Foreign(foreign) => foreign.run(config, site, main),
+        }
+    }
+
+    /// What has been delivered, by hosts; nothing where the engine does not tell.
+    pub(crate) fn traffic<R>(&self, read: impl FnOnce(&mut dyn Iterator<Item = Traffic>) -> R) -> R {
+        match &self.engine {
+            Engine::Kernel(kernel) => read(&mut kernel.network.borrow().traffic()),
+            Engine::Foreign(_) => read(&mut std::iter::empty()),
         }
     }
 

@@ -32,6 +32,34 @@ pub use self::options::Keepalive;
 pub use self::placement::{Distance, LinkProfile, Placement, set_link};
 pub use self::udp::{ToAddress, UdpSocket};
 
+/// What has been delivered from one host to another so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Traffic {
+    /// The sender.
+    pub from: Host,
+    /// The receiver.
+    pub to: Host,
+    /// Segments, datagrams and handshake steps.
+    pub messages: u64,
+    /// Bytes of applications, without headers.
+    pub bytes: u64,
+}
+
+/// What has been delivered so far between any two hosts that have had to do with each other; for observers, not for
+/// services. Empty on engines other than the kernel, which do not tell.
+pub fn traffic() -> Vec<Traffic> {
+    engine::with(|world| world.traffic(|traffic| traffic.collect()))
+}
+
+/// Messages and bytes delivered so far between all hosts; `None` where [`traffic`] is not told.
+pub fn delivered() -> Option<(u64, u64)> {
+    engine::with(|world| {
+        world.traffic(|traffic| {
+            traffic.map(|link| (link.messages, link.bytes)).reduce(|a, b| (a.0 + b.0, a.1 + b.1))
+        })
+    })
+}
+
 /// Sets the latency of both directions of the link between two hosts, from the next segment on.
 pub fn set_latency(a: Host, b: Host, latency: &Latency) {
     engine::with(|world| world.set_latency(a.0, b.0, latency));

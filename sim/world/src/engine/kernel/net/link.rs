@@ -7,7 +7,8 @@ use rand::Rng;
 use super::impair::{Chance, Pairs, Shapes};
 use super::{Latency, Random};
 use crate::common::hosts::HostId;
-use crate::net::{Impairment, LinkProfile, Placement};
+use crate::host::Host;
+use crate::net::{Impairment, LinkProfile, Placement, Traffic};
 
 /// A link, by number.
 pub(super) type LinkId = u32;
@@ -54,6 +55,13 @@ struct Link {
     last_datagram_ns: u64,
 }
 
+/// What has arrived on a link.
+#[derive(Debug, Clone, Copy, Default)]
+struct Count {
+    messages: u64,
+    bytes: u64,
+}
+
 /// What a link does at this moment to what would arrive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Gate {
@@ -70,6 +78,8 @@ pub(super) struct Links {
     links: Vec<Link>,
     /// By link: its profile, if that is plain and nothing impairs the link. Apart, because every segment looks here.
     plain: Vec<u32>,
+    /// By link: what has arrived.
+    traffic: Vec<Count>,
     profiles: Vec<Profile>,
     places: Vec<Option<Placement>>,
     shapes: Shapes,
@@ -89,6 +99,7 @@ impl Links {
             index: Vec::new(),
             links: Vec::new(),
             plain: Vec::new(),
+            traffic: Vec::new(),
             profiles: profiles.into_iter().map(Profile::new).collect(),
             places: Vec::new(),
             shapes: Shapes::default(),
@@ -117,6 +128,7 @@ impl Links {
                     last_datagram_ns: 0,
                 });
                 self.plain.push(NOT_PLAIN);
+                self.traffic.push(Count::default());
                 self.index[row][column] = self.links.len() as u32;
                 let id = self.links.len() - 1;
                 self.change(id, |_| ());
@@ -252,6 +264,24 @@ impl Links {
             *arrival = Some(if overtaken { at_ns } else { link.last_datagram_ns });
         }
         arrivals
+    }
+
+    /// Counts a message that has arrived with so many bytes of applications.
+    #[inline]
+    pub(super) fn count(&mut self, id: LinkId, bytes: usize) {
+        let count = &mut self.traffic[id as usize];
+        count.messages += 1;
+        count.bytes += bytes as u64;
+    }
+
+    /// What has arrived on all links, in the order in which they were first needed.
+    pub(super) fn traffic(&self) -> impl Iterator<Item = Traffic> {
+        self.links.iter().zip(&self.traffic).map(|(link, count)| Traffic {
+            from: Host(link.from),
+            to: Host(link.to),
+            messages: count.messages,
+            bytes: count.bytes,
+        })
     }
 
     /// What becomes of what would arrive on a link now.

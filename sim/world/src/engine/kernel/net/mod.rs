@@ -45,7 +45,7 @@ use super::Kernel;
 use super::fingerprint::Mark;
 use crate::choice::Source;
 use crate::common::hosts::HostId;
-use crate::net::{LinkProfile, Placement};
+use crate::net::{LinkProfile, Placement, Traffic};
 
 /// What the network draws from.
 type Random = Source;
@@ -171,6 +171,11 @@ impl Network {
         self.arrivals
     }
 
+    /// What has been delivered, by hosts.
+    pub(crate) fn traffic(&self) -> impl Iterator<Item = Traffic> {
+        self.links.traffic()
+    }
+
     pub(crate) fn set_latency(&mut self, from: HostId, to: HostId, latency: Latency) {
         self.links.set_latency(from, to, latency);
     }
@@ -259,6 +264,9 @@ impl Network {
     /// As [`Network::mark`], for what has arrived.
     fn arrived(&mut self, kernel: &Kernel, kind: &'static str, id: ConnectionId, side: usize) {
         self.arrivals += 1;
+        if let Some(connection) = self.connections.get_mut(id) {
+            self.links.count(connection.links[side], 0);
+        }
         self.mark(kernel, kind, id, side);
     }
 

@@ -75,12 +75,19 @@ fn transmit(
     if pipe.recovery.is_some() { Sent::InRecovery } else { Sent::Undisturbed }
 }
 
-/// Hands the first segment of a pipe to its receiver.
+/// Hands the first segment of a pipe to its receiver. Returns how many bytes of the application it carried.
 #[inline]
-fn deliver(kernel: &Kernel, connection: &mut Connection, id: ConnectionId, side: usize, wakes: &mut Wakes) {
+fn deliver(
+    kernel: &Kernel,
+    connection: &mut Connection,
+    id: ConnectionId,
+    side: usize,
+    wakes: &mut Wakes,
+) -> usize {
     let (from, to) = (connection.hosts[side], connection.hosts[1 - side]);
     let pipe = &mut connection.pipes[side];
-    let Some(payload) = pipe.pop() else { return };
+    let Some(payload) = pipe.pop() else { return 0 };
+    let length = payload.bytes().len();
     let mark = |kind, payload: &[u8]| {
         kernel.mark(Mark::Delivery { kind, from, to, connection: id.index, payload });
     };
@@ -97,6 +104,7 @@ fn deliver(kernel: &Kernel, connection: &mut Connection, id: ConnectionId, side:
             wakes.add(pipe.reader.take());
         }
     }
+    length
 }
 
 impl Network {
@@ -129,7 +137,8 @@ impl Network {
         {
             self.arrivals += 1;
             pipe.delivered.note(number, kernel.now_ns(), pipe.round_trip);
-            deliver(kernel, connection, id, side, wakes);
+            let bytes = deliver(kernel, connection, id, side, wakes);
+            self.links.count(link, bytes);
         } else {
             self.on_disturbed_arrival(kernel, (id, side, number), wakes);
         }
@@ -174,7 +183,8 @@ impl Network {
         let in_recovery = pipe.recovery.is_some();
         while connection.pipes[side].queue.front().is_some_and(|segment| segment.state == State::Arrived) {
             self.arrivals += 1;
-            deliver(kernel, connection, id, side, wakes);
+            let bytes = deliver(kernel, connection, id, side, wakes);
+            self.links.count(link, bytes);
         }
         if in_recovery {
             self.acknowledge(kernel, id, side, sent_ns);

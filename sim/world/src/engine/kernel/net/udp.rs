@@ -193,6 +193,7 @@ impl Network {
             return Network::mark_datagram(kernel, "datagram lost", from, to, &[]);
         }
         self.arrivals += 1;
+        self.links.count(link, if let Content::Bytes(bytes) = &content { bytes.len() } else { 0 });
         let socket = self.sockets.find(to).and_then(|index| self.sockets.sockets.get_mut(index));
         match (content, socket) {
             (Content::Unreachable, socket) => {

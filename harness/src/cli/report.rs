@@ -1,0 +1,38 @@
+//! `rehearse report`: what a run left behind, rendered again without playing it.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use reports::run_folder;
+
+use super::run::{print, terminal_style};
+use super::{Exit, Lang, run_folder as ours};
+
+#[derive(Debug, Args)]
+pub(super) struct ReportArgs {
+    /// The folder of a run: runs/latest
+    #[arg(value_name = "RUN-DIR")]
+    folder: PathBuf,
+    /// Language of report.html
+    #[arg(long, value_enum, default_value_t)]
+    lang: Lang,
+}
+
+/// Writes what people read of a run again, and prints its report. The run was judged when it was played: that it can be
+/// rendered is all that the exit code says.
+pub(super) fn report(args: &ReportArgs) -> Exit {
+    let record = match run_folder::read(&args.folder) {
+        Ok(record) => record,
+        Err(error) => {
+            eprintln!("{error}");
+            return Exit::Usage;
+        }
+    };
+    let written = run_folder::render(&args.folder, &record, args.lang.language());
+    if let Err(error) = &written {
+        eprintln!("{error}");
+    }
+    ours::add_to_job_summary(&record);
+    let printed = print(&reports::terminal::render(&record.report(), terminal_style()));
+    if written.is_err() { Exit::Internal } else { printed }
+}
