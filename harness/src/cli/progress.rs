@@ -1,6 +1,6 @@
 //! Progress on stderr: a bar on a terminal, a plain line every few seconds elsewhere.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -63,7 +63,7 @@ impl Shown<'_> {
                     bar.set_position(millis(simulated.min(self.expected)));
                     bar.set_message(text());
                 }
-                None if periods % PLAIN_LINE_EVERY == 0 => eprintln!("{}", text()),
+                None if periods % PLAIN_LINE_EVERY == 0 => write_line(&text()),
                 None => {}
             }
         }
@@ -130,6 +130,11 @@ fn figures(purpose: &str, simulated: Duration, pace: &Pace, live: Option<&Live>)
     parts.join(" · ")
 }
 
+/// Progress that cannot be shown, since nobody reads it any more, is no reason to stop.
+fn write_line(text: &str) {
+    drop(writeln!(std::io::stderr().lock(), "{text}"));
+}
+
 fn is_terminal() -> bool {
     std::io::stderr().is_terminal()
 }
@@ -174,7 +179,7 @@ impl Line {
         self.shown_ms.store(now_ms, Ordering::Relaxed);
         match &self.bar {
             Some(bar) => bar.set_message(line()),
-            None => eprintln!("{}", line()),
+            None => write_line(&line()),
         }
     }
 

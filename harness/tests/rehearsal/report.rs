@@ -3,8 +3,9 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::process::{Output, Stdio};
 
 use harness::rehearsal::{self, Played, Request};
 use harness::system::System;
@@ -268,6 +269,24 @@ fn the_summary_goes_to_that_of_a_job() {
         "{}",
         stderr(&output)
     );
+}
+
+/// Whoever reads the progress may go away: the run goes on.
+#[test]
+fn progress_that_nobody_reads_does_not_end_a_run() {
+    let place = tempfile::tempdir().expect("a temporary folder");
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_rehearse"));
+    // Long enough for a plain line or two, which come every five seconds.
+    let words = ["run", "ticketing/peak", "--seed", "1", "--set", "trains.count=4", "--out", "out"];
+    command.current_dir(place.path()).args(words).env_remove("GITHUB_STEP_SUMMARY");
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the program starts");
+    let first = BufReader::new(child.stderr.take().expect("piped")).lines().next();
+    // A machine that plays it within five seconds has nothing to say.
+    if let Some(line) = first {
+        let line = line.expect("text");
+        assert!(line.contains(" s simulated · all invariants hold · "), "{line}");
+    }
+    assert_eq!(child.wait().expect("it ends").code(), Some(0));
 }
 
 fn scenario(name: &str) -> Scenario {
