@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use record::result::RunResult;
 use record::story::Line;
 use reports::page::Language;
 use reports::run_folder::Record;
@@ -40,7 +41,9 @@ pub(super) fn record(
         timeline.stories = stories::of(&stories::matters(played), story);
     }
     let latency_log = Windows::of_run(played).latency_log(&played.history)?;
-    Ok(Record { result: played.result.clone(), timeline, latency_log })
+    // As it can be read back: rounded in the file, it is told the same from memory and from the folder.
+    let result = RunResult::from_json(&played.result.to_json()).map_err(|error| error.to_string())?;
+    Ok(Record { result, timeline, latency_log })
 }
 
 /// Writes the files of a run, and points `runs/latest` at it.

@@ -53,8 +53,11 @@ pub struct Sieve {
     /// time.
     pub most: usize,
     /// Takes lines away that nobody will want.
-    pub sift: Box<dyn Fn(&mut Vec<Line>)>,
+    pub sift: Sift,
 }
+
+/// Takes lines away.
+pub type Sift = Box<dyn Fn(&mut Vec<Line>)>;
 
 thread_local! {
     static IS_TOLD: Cell<bool> = const { Cell::new(false) };

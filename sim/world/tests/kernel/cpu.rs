@@ -35,6 +35,7 @@ fn mean_wait(cores: usize, utilisation: f64, jobs: u64) -> f64 {
             drop(machine.spawn(cpu::work(MS)));
         }
         time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(cpu::usages(), [(machine, cpu::usage(machine))]);
         let usage = cpu::usage(machine);
         assert_eq!((usage.started, usage.running, usage.waiting), (jobs, 0, 0));
         assert_eq!(usage.busy, MS * jobs as u32);

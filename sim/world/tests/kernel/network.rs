@@ -27,6 +27,32 @@ fn a_round_trip_takes_two_latencies_and_so_does_the_handshake() {
 }
 
 #[test]
+fn what_is_delivered_is_counted_by_link() {
+    let outcome = sim::run(Config::new(1), || async {
+        serve("server", echo);
+        task::yield_now().await;
+        assert_eq!(net::delivered().unwrap_or_default(), (0, 0));
+        let mut stream = TcpStream::connect("server:80").await.expect("up");
+        stream.write_all(b"ping").await.expect("open");
+        stream.read_exact(&mut [0; 4]).await.expect("echoed");
+        let socket = net::UdpSocket::bind("0.0.0.0:9").await.expect("free");
+        socket.send_to(b"datagram", "server:9").await.expect("sent");
+        time::sleep(2 * LATENCY).await;
+        (net::traffic(), net::delivered())
+    });
+    let (traffic, delivered) = outcome.result.expect("to its end");
+    let by_link: Vec<_> = traffic
+        .iter()
+        .filter(|link| link.messages > 0)
+        .map(|link| (link.from < link.to, link.bytes))
+        .collect();
+    // The director was there first: what goes to the server, and what comes back (an echo, and that nobody listens).
+    assert_eq!(by_link, [(true, 12), (false, 4)], "{traffic:?}");
+    assert_eq!(delivered, Some((outcome.messages, 16)));
+    assert_eq!(traffic.iter().map(|link| link.messages).sum::<u64>(), outcome.messages);
+}
+
+#[test]
 fn connecting_fails_as_it_should() {
     simulate(|| async {
         host::add("idle", || async {});
