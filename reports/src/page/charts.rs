@@ -141,7 +141,7 @@ pub(super) fn latency(input: &Input<'_>, axis: &TimeAxis, words: &Words, operati
     if series.iter().all(|series| series.values.iter().all(Option::is_none)) {
         return None;
     }
-    let scale = Scale::log(shown);
+    let scale = Scale::log(&shown);
     let cells = heat(windows, axis, &scale);
     Some(Figure {
         id: format!("chart-latency-{}", id(operation)),

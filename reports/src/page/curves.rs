@@ -40,7 +40,7 @@ pub(super) fn render(input: &Input<'_>, words: &Words, data: &mut Map<String, Va
         curves.iter().flat_map(|curve| curve.points.last()).map(|(nines, _)| *nines).fold(1.0, f64::max);
     let latencies = curves.iter().flat_map(|curve| &curve.points).map(|(_, latency)| *latency as f64);
     let limits = input.result.service_levels.iter().map(|level| level.limit_us as f64);
-    let scale = Scale::log(latencies.chain(limits).collect::<Vec<_>>());
+    let scale = Scale::log(&latencies.chain(limits).collect::<Vec<_>>());
     html! {
         @for curve in &curves {
             @let name = format!("curve-{}", id(curve.operation));

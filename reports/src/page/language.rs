@@ -227,7 +227,7 @@ impl Words {
         match (self.language, after.fault) {
             (Language::English, _) => limit.name(),
             (Language::Chinese, Some(fault)) => {
-                format!("{measure}（{} 处的 {} 之后）", units::seconds(fault.from_s), fault.kind)
+                format!("{measure}（{} 发生的 {} 之后）", units::seconds(fault.from_s), fault.kind)
             }
             (Language::Chinese, None) => format!("{measure}（第 {} 个故障之后）", after.index + 1),
         }
