@@ -1,5 +1,7 @@
 //! What goes over the wire, as lines of the run's story.
 
+use std::net::IpAddr;
+
 use bytes::{Bytes, BytesMut};
 use http::{HeaderValue, Request, Response};
 use record::story::{self, Kind, Line};
@@ -26,8 +28,9 @@ pub(crate) fn http_request(addr: &str, request: &Request<Bytes>) -> Option<Asked
     }
     let id = request.headers().get(trace::HEADER).map(HeaderValue::to_str);
     let trace = id.and_then(Result::ok).unwrap_or_default().to_owned();
+    let addr = named(addr);
     let what = format!("{addr} {} {}", request.method(), request.uri());
-    let asked = Asked { addr: addr.to_owned(), what, trace, kind: Kind::Message };
+    let asked = Asked { addr, what, trace, kind: Kind::Message };
     tell(&asked, false, format!("→ {} {}", asked.what, shown(request.body())));
     Some(asked)
 }
@@ -51,8 +54,9 @@ pub(crate) fn redis_commands(addr: &str, bytes: &[u8]) -> Option<Asked> {
     while let Ok(Some(command)) = decoder.decode(&mut bytes) {
         commands.push(words(&command));
     }
+    let addr = named(addr);
     let what = format!("{addr} {}", commands.join("; "));
-    let asked = Asked { addr: addr.to_owned(), what, trace: trace::current_text(), kind: Kind::Command };
+    let asked = Asked { addr, what, trace: trace::current_text(), kind: Kind::Command };
     tell(&asked, false, format!("→ {}", asked.what));
     Some(asked)
 }
@@ -76,6 +80,14 @@ fn tell(asked: &Asked, is_answer: bool, text: String) {
         trace: asked.trace.clone(),
         text,
     });
+}
+
+/// "host:port" with the host's name: a cluster tells its clients numbers.
+fn named(addr: &str) -> String {
+    let Some((host, port)) = addr.rsplit_once(':') else { return addr.to_owned() };
+    let ip: Option<IpAddr> = host.parse().ok();
+    let name = ip.and_then(|ip| world::host::all().into_iter().find(|host| host.ip() == ip));
+    name.map_or_else(|| addr.to_owned(), |host| format!("{}:{port}", host.name()))
 }
 
 /// A value as the words of a command or a reply.
