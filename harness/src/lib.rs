@@ -28,6 +28,7 @@
 pub mod capsule;
 pub mod check;
 pub mod cli;
+pub mod compare;
 pub mod drive;
 pub mod faults;
 pub mod hunt;

@@ -5,12 +5,14 @@
 //! - [`latency_log`]: one of them, the latencies over time.
 //! - [`page`]: `report.html`, the run on one page.
 //! - [`story`]: what happened to an order, through all services.
+//! - `comparison`: what has changed between two sets of runs.
 //! - `sections`: what both show, without its look: limits, operations, invariants, faults.
 //! - `units`: numbers as people read them.
 
 use record::result::RunResult;
 use record::table::Table;
 
+mod comparison;
 mod junit;
 pub mod latency_log;
 mod limits;

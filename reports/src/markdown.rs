@@ -2,7 +2,10 @@
 
 use std::fmt::Write as _;
 
+use record::comparison::Comparison;
+
 use crate::Report;
+use crate::comparison;
 use crate::sections::{self, Align, Section};
 
 /// The text of the file.
@@ -28,6 +31,21 @@ pub(crate) fn render(report: &Report<'_>) -> String {
         table(&mut text, section);
     }
     let _ = writeln!(text, "\n## Replay\n\n```sh\n{}\n```", report.replay);
+    text
+}
+
+/// What has changed between two sets of runs.
+pub(crate) fn render_comparison(comparison: &Comparison) -> String {
+    let (mark, word) = comparison::headline(comparison);
+    let mut text = format!("# {} {}: {word}\n\n", mark.symbol(), escape(&comparison.scenario));
+    let _ = writeln!(text, "{}", escape(&comparison::sentence(comparison)));
+    if let Some(advice) = comparison::advice(comparison) {
+        let _ = writeln!(text, "\n{}", escape(&advice));
+    }
+    let sections = [comparison::changes(comparison), comparison::circumstances(comparison)];
+    for section in sections.iter().filter(|section| !section.rows.is_empty()) {
+        table(&mut text, section);
+    }
     text
 }
 

@@ -7,6 +7,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use hdrhistogram::Histogram;
+use record::comparison::Comparison;
 use record::result::{self, OperationStats, RunResult};
 use record::timeline::{self, Timeline};
 use serde::Deserialize;
@@ -179,7 +180,18 @@ fn write_files(folder: &Path, files: Vec<File>) -> Result<(), Error> {
 /// # Errors
 /// [`Error::Io`]: the file cannot be written.
 pub fn append_summary(file: &Path, report: &Report<'_>) -> Result<(), Error> {
-    let summary = markdown::render(report);
+    append(file, &markdown::render(report))
+}
+
+/// The same for what has changed between two sets of runs.
+///
+/// # Errors
+/// [`Error::Io`]: the file cannot be written.
+pub fn append_comparison(file: &Path, comparison: &Comparison) -> Result<(), Error> {
+    append(file, &markdown::render_comparison(comparison))
+}
+
+fn append(file: &Path, summary: &str) -> Result<(), Error> {
     let opened = fs::OpenOptions::new().create(true).append(true).open(file);
     let written = opened.and_then(|mut file| file.write_all(summary.as_bytes()));
     written.map_err(|source| Error::Io { action: "write", path: file.to_owned(), source })

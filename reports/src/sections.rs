@@ -131,7 +131,7 @@ fn violated_sentence(result: &RunResult) -> String {
 }
 
 impl Section {
-    fn new(title: &str, columns: Vec<Column>, rows: Vec<Row>) -> Self {
+    pub(crate) fn new(title: &str, columns: Vec<Column>, rows: Vec<Row>) -> Self {
         Self { title: title.to_owned(), columns, rows, legend: None }
     }
 
@@ -151,11 +151,11 @@ impl Row {
     }
 }
 
-fn left(head: &str) -> Column {
+pub(crate) fn left(head: &str) -> Column {
     Column { head: head.to_owned(), align: Align::Left }
 }
 
-fn right(head: &str) -> Column {
+pub(crate) fn right(head: &str) -> Column {
     Column { head: head.to_owned(), align: Align::Right }
 }
 
@@ -341,6 +341,6 @@ pub(crate) fn mutants(result: &RunResult) -> Option<String> {
     (!result.mutants.is_empty()).then(|| format!("Planted bugs switched on: {names}."))
 }
 
-fn listed(items: impl IntoIterator<Item = String>) -> String {
+pub(crate) fn listed(items: impl IntoIterator<Item = String>) -> String {
     items.into_iter().collect::<Vec<_>>().join(", ")
 }

@@ -3,10 +3,12 @@
 
 use std::fmt::Write as _;
 
+use record::comparison::Comparison;
 use record::result::Verdict;
 use record::table::Table;
 
 use crate::Report;
+use crate::comparison;
 use crate::sections::{self, Mark, Section};
 
 mod grid;
@@ -54,6 +56,25 @@ pub fn render(report: &Report<'_>, style: Style) -> String {
     add(sections::faults(result));
     parts.push(closing(report, style));
     parts.join("\n")
+}
+
+/// What has changed between two sets of runs: the worst of it first.
+pub fn render_comparison(comparison: &Comparison, style: Style) -> String {
+    let (mark, word) = comparison::headline(comparison);
+    let verdict = format!("{} {}", mark.symbol(), word.to_uppercase());
+    let verdict = style.paint(&verdict, &[Paint::Bold, mark_paint(mark)]);
+    let scenario = style.paint(&grid::clean(&comparison.scenario), &[Paint::Bold]);
+    let mut text = format!("{verdict}  {scenario}\n");
+    let sentences = [Some(comparison::sentence(comparison)), comparison::advice(comparison)];
+    for line in sentences.iter().flatten().flat_map(|line| grid::wrap(line, style.width.saturating_sub(2))) {
+        let _ = writeln!(text, "  {line}");
+    }
+    let sections = [comparison::changes(comparison), comparison::circumstances(comparison)];
+    for section in sections.iter().filter(|section| !section.rows.is_empty()) {
+        text.push('\n');
+        text += &grid::render(section, style);
+    }
+    text
 }
 
 /// One table, as a report shows it.

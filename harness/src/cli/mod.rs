@@ -2,6 +2,7 @@
 
 mod capsule;
 mod catalogue;
+mod compare;
 mod exit;
 mod hunt;
 mod hunt_report;
@@ -47,6 +48,10 @@ enum Command {
     Replay(capsule::ReplayArgs),
     /// Render a run's report again, from its folder, without playing it
     Report(report::ReportArgs),
+    /// What has changed between two sets of runs of the same seeds: regressed, improved, no change
+    Compare(compare::CompareArgs),
+    /// Keep the figures of runs in one file, to compare others with
+    Baseline(compare::BaselineArgs),
     /// Shrink a failure to the smallest scenario that still fails the same way
     Shrink(shrink::ShrinkArgs),
     /// Serve a simulated server for real, for any client, until Ctrl-C
@@ -225,6 +230,8 @@ pub fn main(systems: &[&dyn System]) -> ExitCode {
         Command::HuntWorker => hunt::work(systems),
         Command::Replay(args) => capsule::replay(systems, args),
         Command::Report(args) => report::report(args),
+        Command::Compare(args) => compare::compare(args),
+        Command::Baseline(args) => compare::baseline(args),
         Command::Shrink(args) => shrink::shrink(systems, args),
         Command::Serve(args) => serve::serve(args),
         Command::List(args) => catalogue::list(systems, args.format),

@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use record::comparison::Comparison;
 use record::result::RunResult;
 use record::story::Line;
 use reports::page::Language;
@@ -64,8 +65,17 @@ pub(super) fn write_all(
 
 /// Appends the summary of a run to that of a job of GitHub Actions, where it is one; a warning if that fails.
 pub(super) fn add_to_job_summary(record: &Record) {
+    add_to_job(|file| reports::run_folder::append_summary(file, &record.report()));
+}
+
+/// The same for what has changed between two sets of runs.
+pub(super) fn add_comparison_to_job_summary(comparison: &Comparison) {
+    add_to_job(|file| reports::run_folder::append_comparison(file, comparison));
+}
+
+fn add_to_job(append: impl FnOnce(&Path) -> Result<(), reports::run_folder::Error>) {
     let Some(file) = std::env::var_os(JOB_SUMMARY).filter(|file| !file.is_empty()) else { return };
-    if let Err(error) = reports::run_folder::append_summary(Path::new(&file), &record.report()) {
+    if let Err(error) = append(Path::new(&file)) {
         eprintln!("warning: no job summary ({JOB_SUMMARY}): {error}");
     }
 }

@@ -1,10 +1,11 @@
-//! The parts of a rehearsal: its command line, its faults, its marks, its hunts, their shards, its reports, how
+//! The parts of a rehearsal: its command line, its faults, its marks, its hunts, their shards, its reports, how runs are compared, how
 //! failures are shrunk and told, its servers for others.
 //!
 //! The promises of the scenarios are a program of their own: they demand that every mark of the program is reached by
 //! some scenario, and the tests here have marks that none reaches.
 
 mod cli;
+mod compare;
 mod faults;
 mod hunt;
 mod linearizable;

@@ -229,7 +229,9 @@ impl Words {
             (Language::Chinese, Some(fault)) => {
                 format!("{measure}（{} 发生的 {} 之后）", units::seconds(fault.from_s), fault.kind)
             }
-            (Language::Chinese, None) => format!("{measure}（第 {} 个故障之后）", after.index + 1),
+            (Language::Chinese, None) => {
+                format!("{measure}（第 {} 个故障之后）", after.index.saturating_add(1))
+            }
         }
     }
 
