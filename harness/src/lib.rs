@@ -13,6 +13,7 @@
 //! | many seeds, and what they find | [`hunt`] |
 //! | where results are left and found again: a folder, an object store | [`place`] |
 //! | a failure that can be played again | [`capsule`] |
+//! | what a system carries, by load | [`capacity`] |
 //! | the smallest scenario that fails the same way | [`shrink`] |
 //! | the simulated servers for real | [`serve`] |
 //! | the command line | [`cli`] |
@@ -25,6 +26,7 @@
 //! }
 //! ```
 
+pub mod capacity;
 pub mod capsule;
 pub mod check;
 pub mod cli;

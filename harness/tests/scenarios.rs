@@ -136,6 +136,24 @@ fn bad_network_holds() {
 }
 
 #[test]
+fn capacity_holds() {
+    holds_on_many_seeds("ticketing/capacity");
+}
+
+/// Faster processors, shorter waits; without the model, none at all.
+#[test]
+fn processors_take_time_where_they_are_modelled() {
+    let p50_us = |overrides: &[(&str, &str)]| {
+        let result = play("ticketing/capacity", Size::Hunt, 1, &[], overrides).result;
+        result.operations["train.remaining"].p50_us
+    };
+    let modelled = p50_us(&[]);
+    let slower_redis = p50_us(&[("cpu.command", "5ms")]);
+    let none = p50_us(&[("cpu.request", "0s"), ("cpu.command", "0s")]);
+    assert!(none < modelled && modelled < slower_redis, "{none}, {modelled}, {slower_redis}");
+}
+
+#[test]
 fn redis_failover_holds() {
     comes_back(&holds_on_many_seeds("ticketing/redis-failover"), true);
 }

@@ -4,6 +4,7 @@
 //! - [`run_folder`]: the files that a run leaves behind, written and read.
 //! - [`latency_log`]: one of them, the latencies over time.
 //! - [`page`]: `report.html`, the run on one page.
+//! - [`capacity`]: what a sweep over loads prints.
 //! - [`story`]: what happened to an order, through all services.
 //! - `comparison`: what has changed between two sets of runs.
 //! - `sections`: what both show, without its look: limits, operations, invariants, faults.
@@ -12,6 +13,7 @@
 use record::result::RunResult;
 use record::table::Table;
 
+pub mod capacity;
 mod comparison;
 mod junit;
 pub mod latency_log;

@@ -35,7 +35,7 @@ impl Default for Style {
 /// The report of a run. The last line is the one that replays it, to be pasted as it is.
 pub fn render(report: &Report<'_>, style: Style) -> String {
     let result = report.result;
-    let mut parts = vec![headline(report, style)];
+    let mut parts = vec![opening(report, style)];
     let mut add = |section: Section| {
         if !section.rows.is_empty() {
             parts.push(grid::render(&section, style));
@@ -82,15 +82,35 @@ pub fn render_table(table: &Table, style: Style) -> String {
     grid::render(&sections::system_table(table), style)
 }
 
+/// A section as a terminal shows it.
+pub(crate) fn section(section: &Section, style: Style) -> String {
+    grid::render(section, style)
+}
+
+/// The title of what follows.
+pub(crate) fn heading(title: &str, style: Style) -> String {
+    style.paint(title, &[Paint::Bold])
+}
+
+/// Text broken between words into lines of at most `width`.
+pub(crate) fn wrap(text: &str, width: usize) -> Vec<String> {
+    grid::wrap(text, width)
+}
+
+/// The first line: the verdict, and what was played.
+pub(crate) fn headline(mark: Mark, verdict: &str, scenario: &str, played: &str, style: Style) -> String {
+    let verdict = style.paint(&format!("{} {verdict}", mark.symbol()), &[Paint::Bold, mark_paint(mark)]);
+    let scenario = style.paint(&grid::clean(scenario), &[Paint::Bold]);
+    format!("{verdict}  {scenario} · {}\n", style.paint(&grid::clean(played), &[Paint::Dim]))
+}
+
 /// The verdict, what was played, and the reason.
-fn headline(report: &Report<'_>, style: Style) -> String {
+fn opening(report: &Report<'_>, style: Style) -> String {
     let result = report.result;
+    let verdict = result.verdict.to_string().to_uppercase();
+    let played = format!("seed {} · {} engine", result.seed, result.engine);
     let mark = sections::verdict_mark(result.verdict);
-    let verdict = format!("{} {}", mark.symbol(), result.verdict.to_string().to_uppercase());
-    let verdict = style.paint(&verdict, &[Paint::Bold, mark_paint(mark)]);
-    let scenario = style.paint(&grid::clean(&result.scenario), &[Paint::Bold]);
-    let played = format!("seed {} · {} engine", result.seed, grid::clean(&result.engine));
-    let mut text = format!("{verdict}  {scenario} · {}\n", style.paint(&played, &[Paint::Dim]));
+    let mut text = headline(mark, &verdict, &result.scenario, &played, style);
     let width = style.width.saturating_sub(2);
     for line in grid::wrap(&sections::verdict_sentence(result), width) {
         let _ = writeln!(text, "  {line}");

@@ -23,6 +23,11 @@ pub const ENTRIES: &[Entry] = &[
         text: include_str!("../ticketing/bad-network.toml"),
     },
     Entry {
+        name: "ticketing/capacity",
+        file: "scenarios/ticketing/capacity.toml",
+        text: include_str!("../ticketing/capacity.toml"),
+    },
+    Entry {
         name: "ticketing/inventory-crash",
         file: "scenarios/ticketing/inventory-crash.toml",
         text: include_str!("../ticketing/inventory-crash.toml"),

@@ -127,6 +127,11 @@ impl Rate {
         Self { steps: vec![(Duration::ZERO, per_second)] }
     }
 
+    /// The same course, so many times as high; `factor` is finite and not negative.
+    pub fn scaled(&self, factor: f64) -> Self {
+        Self { steps: self.steps.iter().map(|(from, rate)| (*from, rate * factor)).collect() }
+    }
+
     /// `steps` begin at zero and ascend; the reader has checked that.
     pub(crate) fn from_steps(steps: Vec<(Duration, f64)>) -> Self {
         Self { steps }
@@ -246,6 +251,10 @@ mod tests {
         assert_eq!(rate.at(seconds(10)), 2000.0);
         assert_eq!(rate.at(seconds(500)), 400.0);
         assert_eq!(rate.peak(), 2000.0);
+        assert_eq!(
+            rate.scaled(0.5).steps(),
+            [(seconds(0), 25.0), (seconds(10), 1000.0), (seconds(30), 200.0)]
+        );
         assert_eq!(rate.arrivals(seconds(40)), 500.0 + 40_000.0 + 4_000.0);
         assert_eq!(rate.arrivals(seconds(20)), 500.0 + 20_000.0);
         assert_eq!(Rate::constant(3.0).arrivals(seconds(5)), 15.0);

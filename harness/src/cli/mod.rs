@@ -13,6 +13,7 @@ mod run;
 mod run_folder;
 mod serve;
 mod shrink;
+mod sweep;
 mod verify;
 
 use std::process::ExitCode;
@@ -115,9 +116,11 @@ struct RunArgs {
     /// Folder for the run's files [default: runs/SCENARIO/TIME-SEED]
     #[arg(long, value_name = "DIR")]
     out: Option<std::path::PathBuf>,
-    /// Language of report.html
+    /// Language of report.html, or of a sweep's capacity.html
     #[arg(long, value_enum, default_value_t)]
     lang: Lang,
+    #[command(flatten)]
+    sweep: sweep::SweepArgs,
     /// Writes the marks FROM..TO of the fingerprint into the run's trace (`verify` uses it to show a divergence)
     #[arg(long, value_name = "FROM..TO", value_parser = mark_range, hide = true)]
     trace: Option<std::ops::Range<u64>>,
@@ -223,6 +226,7 @@ pub fn main(systems: &[&dyn System]) -> ExitCode {
         }
     };
     let exit = match &cli.command {
+        Command::Run(args) if !args.sweep.sweep.is_empty() => sweep::sweep(systems, args),
         Command::Run(args) => run::run(systems, args),
         Command::Verify(args) => verify::verify(systems, &args.play),
         Command::Hunt(args) => hunt::hunt(systems, args),

@@ -6,14 +6,14 @@ use clap::Args;
 use reports::run_folder;
 
 use super::run::{print, terminal_style};
-use super::{Exit, Lang, run_folder as ours};
+use super::{Exit, Lang, run_folder as ours, sweep};
 
 #[derive(Debug, Args)]
 pub(super) struct ReportArgs {
-    /// The folder of a run: runs/latest
+    /// The folder of a run or a sweep: runs/latest
     #[arg(value_name = "RUN-DIR")]
     folder: PathBuf,
-    /// Language of report.html
+    /// Language of report.html, or of a sweep's capacity.html
     #[arg(long, value_enum, default_value_t)]
     lang: Lang,
 }
@@ -21,6 +21,9 @@ pub(super) struct ReportArgs {
 /// Writes what people read of a run again, and prints its report. The run was judged when it was played: that it can be
 /// rendered is all that the exit code says.
 pub(super) fn report(args: &ReportArgs) -> Exit {
+    if sweep::is_of_one(&args.folder) {
+        return sweep::report(&args.folder, args.lang.language());
+    }
     let record = match run_folder::read(&args.folder) {
         Ok(record) => record,
         Err(error) => {

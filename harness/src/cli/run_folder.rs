@@ -103,7 +103,10 @@ fn default_folder(scenario: &str, seed: u64) -> PathBuf {
 }
 
 /// Points `runs/latest` at a folder inside `runs/`.
-fn point_latest_at(folder: &Path) -> io::Result<()> {
+///
+/// # Errors
+/// It cannot be pointed there.
+pub(super) fn point_latest_at(folder: &Path) -> io::Result<()> {
     let Ok(target) = folder.strip_prefix("runs") else { return Ok(()) };
     let latest = Path::new("runs/latest");
     match fs::remove_file(latest) {

@@ -57,6 +57,11 @@ impl Topology {
         self.hosts.iter().map(with_load).collect()
     }
 
+    /// The hosts with their names.
+    pub(super) fn names(&self) -> impl Iterator<Item = (Host, &str)> {
+        self.hosts.iter().map(|(host, record)| (*host, record.name.as_str()))
+    }
+
     pub(super) fn links(&self) -> Vec<LinkRecord> {
         self.links.clone()
     }

@@ -107,6 +107,19 @@ impl Watch {
         lock(&self.0.seen)
     }
 
+    /// When the load of the run that was watched ended, since its start.
+    pub fn load_until(&self) -> Duration {
+        self.seen().load_until
+    }
+
+    /// The share of its cores' time that each host worked from one moment since the start to another, by its name; hosts
+    /// that were given no work are not in it.
+    pub fn busy(&self, from: Duration, to: Duration) -> BTreeMap<String, f64> {
+        let seen = self.seen();
+        let busy = seen.samples.busy_between(from, to);
+        seen.topology.names().filter_map(|(host, name)| Some((name.to_owned(), *busy.get(&host)?))).collect()
+    }
+
     /// The timeline of the run that was watched, without its stories. `size` and `replay` as the timeline has them.
     pub fn timeline(&self, request: &Request, played: &Played, size: &str, replay: &str) -> Timeline {
         let seen = self.seen();
@@ -250,7 +263,7 @@ impl Looking {
 }
 
 /// Locks even after a panic elsewhere: what was seen before it is what explains it.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -107,6 +107,23 @@ impl Samples {
 
     /// The share of their cores' time that hosts worked, by window; hosts whose cores did nothing are not in it.
     pub(super) fn busy(&self, windows: &Windows) -> Busy {
+        let share = |value: Option<f64>| rounded(value.unwrap_or(0.0)).clamp(0.0, 1.0);
+        let by_window = |points: &Points| rates(points, windows).into_iter().map(share).collect();
+        self.worked().iter().map(|(host, points)| (*host, by_window(points))).collect()
+    }
+
+    /// The same over one stretch of time.
+    pub(super) fn busy_between(&self, from: Duration, to: Duration) -> BTreeMap<Host, f64> {
+        let (from_s, to_s) = (from.as_secs_f64(), to.as_secs_f64());
+        let share = |points: &Points| {
+            let worked_s = total_at(points, to_s) - total_at(points, from_s);
+            (worked_s / (to_s - from_s).max(f64::MIN_POSITIVE)).clamp(0.0, 1.0)
+        };
+        self.worked().iter().map(|(host, points)| (*host, share(points))).collect()
+    }
+
+    /// The seconds that all cores of a host had worked, over time.
+    fn worked(&self) -> BTreeMap<Host, Points> {
         let mut points: BTreeMap<Host, Points> = BTreeMap::new();
         let mut before = 0.0;
         for sample in &self.taken {
@@ -117,9 +134,7 @@ impl Samples {
             }
             before = at_s;
         }
-        let share = |value: Option<f64>| rounded(value.unwrap_or(0.0)).clamp(0.0, 1.0);
-        let by_window = |points: &Points| rates(points, windows).into_iter().map(share).collect();
-        points.iter().map(|(host, points)| (*host, by_window(points))).collect()
+        points
     }
 
     fn points(&self, value: impl Fn(&Sample) -> Option<f64>) -> Points {

@@ -38,7 +38,7 @@ const IMPATIENT: &str = "name = \"impatient\"\nsystem = \"ticketing\"\nduration 
     journey.buy = { rate = 10, patience = \"20s\" }\n[settings]\ntrains.count = 1\n[limits]\n\
     latency.\"order.submit\" = { p95 = \"1us\" }\n";
 
-fn schema(name: &str) -> Validator {
+pub(crate) fn schema(name: &str) -> Validator {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../reports").join(format!("{name}.schema.json"));
     let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let schema: Value = serde_json::from_str(&text).expect("JSON");

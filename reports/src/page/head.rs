@@ -41,7 +41,7 @@ pub(super) fn render(input: &Input<'_>, words: &Words) -> Markup {
 }
 
 /// Chooses the theme by the style sheet alone; the page remembers it as long as it is open.
-fn theme_switch(words: &Words) -> Markup {
+pub(super) fn theme_switch(words: &Words) -> Markup {
     html! {
         fieldset.theme {
             legend { (words.theme) }

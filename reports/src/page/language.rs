@@ -165,9 +165,40 @@ words! {
     coverage: "Places reached", "到达的代码位置";
     hits: "hits", "次数";
     reached: "reached", "已到达";
+    // What a system carries.
+    capacity: "Capacity", "容量";
+    carries: "Measured", "已测定";
+    no_level_met: "No level met", "无级别达标";
+    load_of_each_level: "Load of each level", "每级负载时长";
+    warm_up: "Left out at its beginning", "其中略去的开头";
+    levels: "Levels", "负载级别";
+    levels_note: "Of each run, what lies between its beginning and its end: without the time in which the load takes effect, and without that in which it drains away.", "每次运行只计中间的稳定时段：略去负载逐渐生效的开头和逐渐退去的结尾。";
+    customers: "customers", "顾客";
+    answered: "answered", "应答率";
+    busiest_host: "busiest host", "最忙主机";
+    growing: "not steady: ever more operations were under way", "不稳定：进行中的操作不断增多";
+    latency_by_throughput: "Latency by throughput", "延迟随吞吐量变化";
+    latency_by_throughput_note: "Logarithmic. A point for each level; diamonds miss their limit.", "对数刻度。每级一个点；菱形表示未达标。";
+    mean_latency: "mean of all operations", "所有操作的均值";
+    highest_rate: "last offered rate that meets the service levels, and the first that does not", "满足服务等级的最高发起速率，与不满足的最低速率";
+    throughput_by_concurrency: "Throughput by operations under way", "吞吐量随进行中操作数变化";
+    throughput_by_concurrency_note: "A point for each run.", "每次运行一个点。";
+    law: "Universal scalability law", "通用可扩展性定律";
+    knee: "knee", "拐点";
+    ceiling: "ceiling", "上限";
+    lambda: "operations per second of one under way", "单个进行中操作的每秒完成数";
+    sigma: "contention: the share that is done one after the other", "争用：只能依次完成的部分";
+    kappa: "coherency: what each costs each other", "一致性开销：彼此之间的代价";
+    value: "value", "数值";
+    interval: "95 % interval", "95 % 区间";
 }
 
 impl Words {
+    /// Which language it is.
+    pub(super) fn language(&self) -> Language {
+        self.language
+    }
+
     /// How a run ended, in one word.
     pub(super) fn verdict(&self, verdict: Verdict) -> &'static str {
         match verdict {

@@ -9,6 +9,7 @@
 //!   says where things stand, `theme` turns plotters' colours into those of the page.
 //! - `curves`: latency by percentile. `faults`: faults, RTO and RPO. `topology`: hosts. `sequence`: what led to a violation.
 //! - [`Latencies`]: of the whole run and by window, read from the log of a run.
+//! - [`capacity`]: a page of its own, about a sweep over loads.
 //! - `language`: every text, in each language. `page.css`, `page.js`: look and interaction.
 //!
 //! All text is escaped by maud where it is put into the page; what is in the page unescaped are charts, which have no
@@ -20,6 +21,7 @@ use record::timeline::Timeline;
 use serde_json::{Map, Value, json};
 
 mod axis;
+pub mod capacity;
 mod charts;
 mod curves;
 mod faults;

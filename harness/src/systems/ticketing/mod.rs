@@ -129,13 +129,16 @@ impl System for Ticketing {
         let monitor = Monitor::new(&config, redis.masters());
         let bank = Bank::new(settings::bank_options(settings, &config));
         let profile = settings::profile(settings);
-        Ok(Box::new(Sale { config, redis, monitor, bank, profile, staged: None }))
+        let cores = settings::cores(settings);
+        Ok(Box::new(Sale { config, cores, redis, monitor, bank, profile, staged: None }))
     }
 }
 
 /// A sale made ready for one run.
 struct Sale {
     config: Arc<Config>,
+    /// Of each host of a service, where their work is modelled.
+    cores: Option<usize>,
     redis: redis::Plan,
     monitor: Monitor,
     bank: Bank,
@@ -159,13 +162,16 @@ impl Production for Sale {
         let buyers = Buyers::new(Arc::clone(&self.config), history.clone(), self.profile.clone());
         let buyer_hosts = add_buyer_hosts();
         self.staged = Some(Staged { history: history.clone(), buyers, buyer_hosts: buyer_hosts.clone() });
-        let (config, redis) = (Arc::clone(&self.config), self.redis.clone());
+        let (config, cores, redis) = (Arc::clone(&self.config), self.cores, self.redis.clone());
         Box::pin(async move {
             redis.form().await?;
             // Not before: until then they would look for work every now and then, and find no Redis.
             for service in Service::ALL {
                 for instance in 1..=config.topology.instances(*service) {
-                    add_service(*service, instance, &config);
+                    let host = add_service(*service, instance, &config);
+                    if let Some(cores) = cores {
+                        host.set_cores(cores);
+                    }
                 }
             }
             put_far_away(&buyer_hosts, &config.topology);
@@ -250,7 +256,7 @@ fn add_bank(bank: &Bank, monitor: &Monitor) {
     });
 }
 
-fn add_service(service: Service, instance: usize, config: &Arc<Config>) {
+fn add_service(service: Service, instance: usize, config: &Arc<Config>) -> Host {
     let config = Arc::clone(config);
     host::add(&Topology::host(service, instance), move || {
         let config = Arc::clone(&config);
@@ -264,7 +270,7 @@ fn add_service(service: Service, instance: usize, config: &Arc<Config>) {
                 Service::Ticketing => services::ticketing::run(config, instance).await,
             }
         }
-    });
+    })
 }
 
 /// The hosts that buyers act from.

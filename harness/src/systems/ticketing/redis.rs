@@ -32,6 +32,8 @@ pub(super) struct Plan {
     masters: usize,
     replicas: usize,
     config: Config,
+    /// Time on its one core that a server takes for a command.
+    command_work: Duration,
     /// Commands that each node has processed, in the order of the nodes.
     commands: Vec<Arc<AtomicU64>>,
 }
@@ -118,7 +120,8 @@ pub(super) fn plan(scenario: &Scenario) -> Result<Plan, String> {
         cluster_node_timeout: settings.duration("redis.node_timeout"),
         ..Config::default()
     };
-    let mut plan = Plan { masters, replicas, config, commands: Vec::new() };
+    let command_work = settings.duration("cpu.command");
+    let mut plan = Plan { masters, replicas, config, command_work, commands: Vec::new() };
     plan.commands = plan.nodes().iter().map(|_| Arc::default()).collect();
     let (known, there) = (hosts(), plan.hosts());
     for name in scenario.faults.iter().flat_map(named) {
@@ -213,7 +216,8 @@ impl Plan {
     pub(super) fn stage(&self, monitor: &Monitor) {
         for ((name, node), commands) in self.nodes().into_iter().zip(&self.commands) {
             let (monitor, config, commands) = (monitor.clone(), self.config.clone(), Arc::clone(commands));
-            host::add(&name, move || {
+            let command_work = self.command_work;
+            let host = host::add(&name, move || {
                 monitor.booted(node);
                 let (monitor, alarmed) = (monitor.clone(), monitor.clone());
                 let observer: Observer = Arc::new(move |changes: &Changes<'_>| {
@@ -225,6 +229,7 @@ impl Plan {
                     seed: world::rand::u64(),
                     config: config.clone(),
                     commands: Arc::clone(&commands),
+                    command_work,
                     ..Options::default()
                 });
                 let config = config.clone();
@@ -235,6 +240,10 @@ impl Plan {
                     }
                 }
             });
+            if !command_work.is_zero() {
+                // Redis runs commands on one thread.
+                host.set_cores(1);
+            }
         }
     }
 

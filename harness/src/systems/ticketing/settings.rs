@@ -23,6 +23,7 @@ pub(super) fn declared() -> Vec<Setting> {
     let mut all = on_sale();
     all.extend(rules());
     all.extend(work());
+    all.extend(processors());
     all.extend(bank());
     all.extend(buyers());
     all.extend(super::redis::settings());
@@ -156,6 +157,37 @@ fn work() -> Vec<Setting> {
             "how long after its creation the bank is asked about a payment that it has sent no news of",
         ),
     ]
+}
+
+/// What things cost the processors of their hosts. Nothing unless asked for: then a host never saturates, and a sweep over
+/// loads would find no knee.
+fn processors() -> Vec<Setting> {
+    vec![
+        Setting::duration(
+            "cpu.request",
+            Duration::ZERO,
+            Duration::ZERO..=SECOND,
+            "time on a core that a service takes for each HTTP request that it answers; 0: none",
+        ),
+        Setting::duration(
+            "cpu.command",
+            Duration::ZERO,
+            Duration::ZERO..=SECOND,
+            "time that Redis takes, on its one core, for each command, also for those that a script calls; 0: none",
+        ),
+        Setting::integer(
+            "cpu.cores",
+            world::cpu::DEFAULT_CORES as i64,
+            1..=1_024,
+            "cores of each host of a service, which cpu.request is worked on",
+        ),
+    ]
+}
+
+/// Cores of each host of a service; `None` where its work costs nothing.
+pub(super) fn cores(settings: &Settings) -> Option<usize> {
+    let is_modelled = !settings.duration("cpu.request").is_zero();
+    is_modelled.then(|| usize::try_from(settings.integer("cpu.cores")).unwrap_or(usize::MAX))
 }
 
 fn bank() -> Vec<Setting> {
@@ -321,6 +353,7 @@ pub(super) fn config(settings: &Settings, sale: Sale) -> Config {
         },
         durability: super::redis::durability(settings),
         shards: Shards::new(u16::try_from(settings.integer("redis.shards")).unwrap_or(Shards::MAX)),
+        request_work: settings.duration("cpu.request"),
         ticket_refusals: settings.number("ticketing.refusals"),
         work: WorkRules {
             sweep_every: settings.duration("work.sweep_every"),

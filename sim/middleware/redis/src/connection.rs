@@ -41,6 +41,8 @@ pub(crate) struct Connection<'a, S> {
     read: BytesMut,
     parser: Parser,
     replies: Writer,
+    /// Commands that were run since the processor last worked for some, those called by scripts among them.
+    run_unpaid: u64,
 }
 
 /// What came first while a client was waiting.
@@ -73,6 +75,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
             read: BytesMut::with_capacity(READ_SIZE),
             parser: Parser::default(),
             replies: Writer::new(Protocol::Resp2),
+            run_unpaid: 0,
         }
     }
 
@@ -86,6 +89,10 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
                     persistence.unblocked().await;
                 }
                 more = self.run_batch();
+                let work = self.server.work_for(std::mem::take(&mut self.run_unpaid));
+                if !work.is_zero() {
+                    world::cpu::work(work).await;
+                }
                 if let Some(persistence) = persistence.as_ref().filter(|_| !self.replies.is_empty()) {
                     persistence.flushed(persistence.appended()).await;
                 }
@@ -154,8 +161,11 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
                     if let Some(state) = state.as_mut().filter(|_| !args.is_empty()) {
                         let soonest = state.db.keyspace.next_expiry_ms();
                         state.begin(now_us());
+                        let run_before = state.db.stats.commands;
                         let mut unit = Unit { state, session: &mut self.session, reply: &mut self.replies };
                         let is_done = unit.request(&args);
+                        // `CONFIG RESETSTAT` begins anew.
+                        self.run_unpaid += state.db.stats.commands.saturating_sub(run_before);
                         state.end();
                         let new = state.db.keyspace.next_expiry_ms();
                         if new.is_some_and(|new| soonest.is_none_or(|old| new < old)) {

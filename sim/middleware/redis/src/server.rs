@@ -105,6 +105,11 @@ pub struct Options {
     pub config: Config,
     /// Counts every command that is processed; several servers, or one after another, may share it.
     pub commands: Arc<AtomicU64>,
+    /// How long its host's processor works for each command of a client and for each command that a script of one calls;
+    /// zero, the default, asks nothing of the processor. A request runs at once, as one atomic unit, and is answered when
+    /// the work for it is done; with a single core, all requests queue for it as they do for the one thread of Redis.
+    /// What a replica repeats of its master costs nothing.
+    pub command_work: Duration,
 }
 
 impl fmt::Debug for Options {
@@ -116,6 +121,7 @@ impl fmt::Debug for Options {
             .field("seed", &self.seed)
             .field("config", &self.config)
             .field("commands", &self.commands)
+            .field("command_work", &self.command_work)
             .finish()
     }
 }
@@ -130,6 +136,8 @@ struct Shared {
     state: Mutex<State>,
     /// Rung when a key got an earlier expiry than all others.
     expiry_moved: Notify,
+    /// Work for one command.
+    command_work: Duration,
 }
 
 impl fmt::Debug for Server {
@@ -165,7 +173,8 @@ impl Server {
             links: BTreeMap::new(),
             commands: options.commands,
         };
-        Self { shared: Arc::new(Shared { state: Mutex::new(state), expiry_moved: Notify::new() }) }
+        let (state, command_work) = (Mutex::new(state), options.command_work);
+        Self { shared: Arc::new(Shared { state, expiry_moved: Notify::new(), command_work }) }
     }
 
     /// Accepts connections at `address` ("0.0.0.0:6379") on the current host, a task for each, and expires keys.
@@ -276,6 +285,11 @@ impl Server {
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
         self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The work of a processor for so many commands.
+    pub(crate) fn work_for(&self, commands: u64) -> Duration {
+        self.shared.command_work.saturating_mul(u32::try_from(commands).unwrap_or(u32::MAX))
     }
 
     /// A key expires sooner than all others did.

@@ -367,6 +367,9 @@ pub struct Config {
     pub timeouts: Timeouts,
     /// How persisted work is done.
     pub work: WorkRules,
+    /// How long an instance's processor works for a request before it handles it, whatever is asked and whoever asks;
+    /// zero: none.
+    pub request_work: Duration,
     /// Part of the paid orders, 0 to 1, that railway operations refuse to ticket: these are compensated.
     pub ticket_refusals: f64,
     /// Secret that signs the tokens of buyers.
@@ -397,6 +400,7 @@ impl Default for Config {
             rate_limit: RateLimit::default(),
             timeouts: Timeouts::default(),
             work: WorkRules::default(),
+            request_work: Duration::ZERO,
             ticket_refusals: 0.0,
             token_secret: "rehearsal-token-secret".to_owned(),
             callback_secret: "rehearsal-callback-secret".to_owned(),

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use redis_middleware::Config;
+use redis_middleware::{Config, Options, Server};
 use tokio::io::AsyncReadExt;
-use world::time;
+use world::{host, time};
 
 use crate::line::{A_MOMENT, Line, boot, quick, simulate, until_linked};
 
@@ -207,5 +207,57 @@ fn nothing_expires_while_clients_are_paused() {
         assert!(started.elapsed() > Duration::from_secs(1));
         assert_eq!(line.ask("DBSIZE").await, ":1");
         assert_eq!(servers[0].0.inspect(redis_middleware::Keyspace::len), 1);
+    });
+}
+
+/// 10 ms a command on one core: who comes later waits for those before, a script pays for what it calls, and the state is
+/// that of one command after the other.
+#[test]
+fn commands_take_their_time_on_the_one_core() {
+    simulate(1, || async {
+        let command_work = Duration::from_millis(10);
+        let server = Server::new(Options { command_work, ..Options::default() });
+        let redis = host::add("redis-1", move || {
+            let server = server.clone();
+            async move { server.listen("0.0.0.0:6379").await.expect("the port is free") }
+        });
+        redis.set_cores(1);
+        let started = time::Instant::now();
+        let mut lines = Vec::new();
+        for _ in 0..4 {
+            lines.push(Line::to(1).await);
+        }
+        assert!(started.elapsed() < command_work, "connecting is no command");
+        let started = time::Instant::now();
+        let asking: Vec<_> = lines
+            .into_iter()
+            .map(|mut line| {
+                world::task::spawn(async move {
+                    line.say("INCR n").await;
+                    line.stream.read_buf(&mut line.read).await.expect("a reply");
+                    (started.elapsed(), String::from_utf8_lossy(&line.read).into_owned())
+                })
+            })
+            .collect();
+        let mut answers = Vec::new();
+        for asked in asking {
+            answers.push(asked.await.expect("an answer"));
+        }
+        answers.sort();
+        for ((took, reply), number) in answers.into_iter().zip(1..) {
+            assert_eq!(reply, format!(":{number}\r\n"));
+            let expected = command_work * number;
+            assert!(took >= expected && took < expected + A_MOMENT, "{number}: {took:?}");
+        }
+        let mut line = Line::to(1).await;
+        let started = time::Instant::now();
+        line.say("EVAL \"redis.call('incr','n') return redis.call('incr','n')\" 0").await;
+        line.stream.read_buf(&mut line.read).await.expect("a reply");
+        assert_eq!(line.read, b":6\r\n");
+        let took = started.elapsed();
+        assert!(took >= command_work * 3 && took < command_work * 3 + A_MOMENT, "{took:?}");
+        let usage = world::cpu::usage(redis);
+        assert_eq!(usage.busy, command_work * 7);
+        assert!(usage.waited >= command_work * 5, "{usage:?}");
     });
 }

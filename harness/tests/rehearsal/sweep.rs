@@ -1,0 +1,160 @@
+//! `rehearse run --sweep`: what it plays, says and leaves, and what it refuses.
+
+use std::fs;
+use std::path::Path;
+use std::process::Output;
+
+use record::capacity::{Capacity, NoFit};
+use record::result::Verdict;
+
+use crate::cli::rehearse;
+use crate::report::schema;
+
+/// A small world whose services saturate under a small load.
+const SMALL: &[&str] = &["run", "ticketing/capacity", "--size", "hunt", "--seed", "1"];
+
+fn sweep(folder: &Path, more: &[&str]) -> Output {
+    rehearse(folder, &[SMALL, more].concat())
+}
+
+fn temporary() -> tempfile::TempDir {
+    tempfile::tempdir().expect("a temporary folder")
+}
+
+/// What a sweep left, which is of its published schema.
+fn document(bytes: &[u8]) -> Capacity {
+    let json = text(bytes);
+    let value = serde_json::from_str(&json).expect("JSON");
+    let errors: Vec<String> = schema("capacity").iter_errors(&value).map(|error| error.to_string()).collect();
+    assert!(errors.is_empty(), "{errors:#?}");
+    Capacity::from_json(&json).expect("of schema 1")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn a_sweep_finds_what_a_small_world_carries() {
+    let folder = temporary();
+    let output = sweep(folder.path(), &["--sweep", "load=0.5x..8x/5", "--repeat", "2", "--format", "json"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let capacity = document(&output.stdout);
+    let written = fs::read_to_string(folder.path().join("runs/latest/capacity.json")).expect("a file");
+    assert_eq!(written, text(&output.stdout));
+    assert_eq!((capacity.verdict, &capacity.seeds[..]), (Verdict::Held, &[1, 2][..]));
+    let [curve] = &capacity.curves[..] else { panic!("{capacity:?}") };
+    let levels = &curve.levels;
+    assert_eq!(levels.iter().map(|level| level.factor).collect::<Vec<_>>(), [0.5, 1.0, 2.0, 4.0, 8.0]);
+    for pair in levels.windows(2) {
+        assert!(pair[0].offered_per_s < pair[1].offered_per_s, "{pair:?}");
+        assert!(pair[0].concurrency < pair[1].concurrency, "{pair:?}");
+    }
+    // The lowest level is met, the highest is not: the answer lies between, and so does the bottleneck.
+    assert!(levels[0].met && !levels[4].met, "{levels:?}");
+    let sustained = &curve.sustained;
+    assert!(sustained.met_per_s < sustained.missed_per_s, "{sustained:?}");
+    let bottleneck = curve.bottleneck.as_ref().expect("a host that worked");
+    // Hosts of one core at 20 ms a request answer fifty requests a second, and customers ask two gateways.
+    assert!(levels.iter().all(|level| level.achieved_per_s < 101.0), "{levels:?}");
+    assert!(bottleneck.free_per_s < bottleneck.saturated_per_s, "{bottleneck:?}");
+    let full = bottleneck.full_per_s.expect("it was free once");
+    assert!((50.0..130.0).contains(&full), "{bottleneck:?}");
+    for level in levels {
+        assert!(level.hosts.windows(2).all(|pair| pair[0].busy >= pair[1].busy), "{level:?}");
+        assert!(level.hosts.iter().any(|host| host.name == "redis-1" && host.busy > 0.0), "{level:?}");
+    }
+    let fit = curve.fit.as_ref().expect("five levels");
+    assert_eq!(fit.points, 10);
+    for (estimate, name) in [(fit.lambda, "λ"), (fit.sigma, "σ"), (fit.kappa, "κ")] {
+        assert!(
+            estimate.low <= estimate.value && estimate.high >= Some(estimate.value),
+            "{name} {estimate:?}"
+        );
+    }
+    // Each level can be played again by itself, to the bit.
+    let again = sweep(temporary().path(), &["--sweep", "load=2x", "--repeat", "2", "--format", "json"]);
+    let again = document(&again.stdout);
+    assert_eq!(again.curves[0].levels[0], levels[2]);
+    assert_eq!(again.curves[0].no_fit, Some(NoFit::TooFewLevels { needed: 4, measured: 1 }));
+}
+
+#[test]
+fn settings_are_swept_and_a_report_says_what_it_found() {
+    let folder = temporary();
+    let words = ["--sweep", "cpu.cores=1,2", "--sweep", "load=4x,1x", "--warm-up", "1s", "--jobs", "1"];
+    let output = sweep(folder.path(), &words);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let shown = text(&output.stdout);
+    for part in ["CAPACITY", "Levels with cpu.cores=1", "Levels with cpu.cores=2", "1 s left out", "No knee"]
+    {
+        assert!(shown.contains(part), "{part} is missing in:\n{shown}");
+    }
+    let again = shown.lines().last().expect("a report").trim();
+    let expected = "rehearse run ticketing/capacity --seed 1 --size hunt --sweep cpu.cores=1,2 --sweep load=4x,1x --warm-up 1s";
+    assert_eq!(again, expected);
+    let words: Vec<&str> = again.split(' ').skip(1).chain(["--format", "json"]).collect();
+    let capacity = document(&rehearse(folder.path(), &words).stdout);
+    let slow = |curve: usize| capacity.curves[curve].levels[1].service_levels[0].observed_us;
+    assert!(slow(1) < slow(0), "two cores are faster than one: {capacity:?}");
+}
+
+#[test]
+fn a_sweep_is_rendered_again_from_its_folder() {
+    let folder = temporary();
+    let output = sweep(folder.path(), &["--sweep", "load=1x", "--lang", "zh"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let latest = folder.path().join("runs/latest");
+    let page = |name: &str| fs::read_to_string(latest.join(name)).expect("a file");
+    let (chinese, json) = (page("capacity.html"), page("capacity.json"));
+    let again = rehearse(folder.path(), &["report", "runs/latest"]);
+    assert_eq!((again.status.code(), &again.stdout), (Some(0), &output.stdout), "{}", text(&again.stderr));
+    assert_ne!(page("capacity.html"), chinese);
+    rehearse(folder.path(), &["report", "runs/latest", "--lang", "zh"]);
+    assert_eq!(page("capacity.html"), chinese);
+    for (damaged, what) in [
+        (json[..json.len() / 2].to_owned(), "expected what"),
+        (json.replace("\"schema\": 1", "\"schema\": 2"), "schema 2; expected"),
+        (json.replace("\"seeds\"", "\"seed\""), "missing field"),
+        ("{}".to_owned(), "no schema"),
+    ] {
+        fs::write(latest.join("capacity.json"), damaged).expect("writable");
+        let refused = rehearse(folder.path(), &["report", "runs/latest"]);
+        assert_eq!(refused.status.code(), Some(2));
+        let message = text(&refused.stderr);
+        assert!(message.contains("capacity.json: ") && message.contains(what), "{message}");
+    }
+}
+
+#[test]
+fn no_level_that_meets_the_service_levels_is_exit_code_99() {
+    let words = ["--sweep", "load=1x", "--set", "cpu.request=900ms"];
+    let output = sweep(temporary().path(), &words);
+    assert_eq!(output.status.code(), Some(99), "{}", text(&output.stderr));
+    assert!(text(&output.stdout).contains("NO LEVEL MET"), "{}", text(&output.stdout));
+}
+
+#[test]
+fn wrong_sweeps_are_refused_with_what_is_right() {
+    let folder = temporary();
+    for (words, what) in [
+        (&["--sweep", "load=4x..1x"][..], "the first load must be below the last"),
+        (&["--sweep", "load=1x..4"], "both ends are with x"),
+        (&["--sweep", "cpu.core=1,2"], "cpu.cores"),
+        (&["--sweep", "cpu.cores=1,many"], "cpu.cores"),
+        (&["--sweep", "load=1x", "--sweep", "load=2x"], "given twice"),
+        (&["--sweep", "load=1x", "--warm-up", "4s"], "leaves nothing"),
+        (&["--sweep", "load=1000000x"], "times a second"),
+        (&["--repeat", "3"], "--sweep"),
+        (&["--sweep", "load=1x", "--repeat", "0"], "--repeat"),
+    ] {
+        let output = sweep(folder.path(), words);
+        assert_eq!(output.status.code(), Some(2), "{words:?}: {}", text(&output.stderr));
+        assert!(text(&output.stderr).contains(what), "{words:?}: {}", text(&output.stderr));
+    }
+    let made_to_fail =
+        ["run", "ticketing/redis-split-brain-unguarded", "--size", "hunt", "--sweep", "load=1x"];
+    let output = rehearse(folder.path(), &made_to_fail);
+    assert_eq!(output.status.code(), Some(2), "{}", text(&output.stderr));
+    assert!(!folder.path().join("runs").exists(), "nothing was played");
+}
