@@ -166,7 +166,8 @@ fn solve(points: &[Point], latencies: &[f64], used: [bool; 3]) -> Option<[f64; 3
         let pivot =
             (column..3).max_by(|a, b| matrix[*a][column].abs().total_cmp(&matrix[*b][column].abs()))?;
         matrix.swap(column, pivot);
-        if !(matrix[column][column].abs() > 1e-12 * points.len() as f64) {
+        let size = matrix[column][column].abs();
+        if size.is_nan() || size <= 1e-12 * points.len() as f64 {
             return None;
         }
         let pivot = matrix[column];

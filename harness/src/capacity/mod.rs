@@ -146,10 +146,7 @@ pub fn play(
     Ok(conclude(plan, &measured.into_iter().flatten().collect::<Vec<_>>()))
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "threads outside of every simulation: each run has one of its own"
-)]
+/// Threads outside of every simulation: each run has one of its own beside.
 fn on_threads(count: usize, work: &(dyn Fn() + Sync)) {
     std::thread::scope(|scope| {
         for _ in 0..count {
