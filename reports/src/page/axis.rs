@@ -148,10 +148,9 @@ impl Scale {
     }
 
     /// Around the values above 0, with some room.
-    pub(super) fn log(values: impl IntoIterator<Item = f64>) -> Self {
-        let positive = values.into_iter().filter(|value| value.is_finite() && *value > 0.0);
-        let (min, max) =
-            positive.fold((f64::INFINITY, 0.0_f64), |(min, max), value| (min.min(value), max.max(value)));
+    pub(super) fn log(values: &[f64]) -> Self {
+        let positive = || values.iter().copied().filter(|value| value.is_finite() && *value > 0.0);
+        let (min, max) = (positive().fold(f64::INFINITY, f64::min), positive().fold(0.0, f64::max));
         if max > 0.0 {
             Self::Log { min: min / 1.25, max: max * 1.25 }
         } else {
@@ -212,15 +211,18 @@ mod tests {
 
     #[test]
     fn values_stay_within_the_chart() {
-        for scale in
-            [Scale::linear([3.0, 7.0]), Scale::log([3.0, 7_000.0]), Scale::log([5.0, 5.0]), Scale::linear([])]
-        {
+        for scale in [
+            Scale::linear([3.0, 7.0]),
+            Scale::log(&[3.0, 7_000.0]),
+            Scale::log(&[5.0, 5.0]),
+            Scale::linear([]),
+        ] {
             for value in [f64::NEG_INFINITY, -1.0, 0.0, 3.0, 1e12, f64::NAN] {
                 assert!((0.0..=1.0).contains(&scale.height(value)), "{scale:?} {value}");
             }
             assert!((1..=6).contains(&scale.ticks(&Unit::Latency).len()), "{scale:?}");
         }
-        let ticks = Scale::log([900.0, 2_000_000.0]).ticks(&Unit::Latency);
+        let ticks = Scale::log(&[900.0, 2_000_000.0]).ticks(&Unit::Latency);
         assert_eq!(
             ticks.iter().map(|(_, text)| text.as_str()).collect::<Vec<_>>(),
             ["1 ms", "10 ms", "100 ms", "1 s"]

@@ -198,7 +198,7 @@ fn latency_chart(index: usize, curve: &Curve, words: &Words) -> Markup {
             level.service_levels.iter().flat_map(|limit| [limit.observed_us as f64, limit.limit_us as f64]);
         limits.chain([mean_us(level)])
     });
-    let up = Scale::log(all.collect::<Vec<_>>());
+    let up = Scale::log(&all.collect::<Vec<_>>());
     let mut chart = Chart {
         id: format!("chart-latency-{index}"),
         title: words.latency_by_throughput,
@@ -262,7 +262,7 @@ fn throughput_chart(index: usize, curve: &Curve, words: &Words) -> Markup {
     let (least, most) =
         concurrencies.iter().fold((f64::INFINITY, 0.0_f64), |(a, b), n| (a.min(*n), b.max(*n)));
     let scale = match most / least > WIDE {
-        true => Scale::log(concurrencies),
+        true => Scale::log(&concurrencies),
         false => Scale::linear(concurrencies),
     };
     let across = Across { scale, unit: Unit::Named(String::new()) };
