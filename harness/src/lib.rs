@@ -26,6 +26,8 @@
 //! }
 //! ```
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 pub mod capacity;
 pub mod capsule;
 pub mod check;
@@ -43,3 +45,8 @@ pub mod system;
 pub mod systems;
 pub mod target;
 pub mod timeline;
+
+/// Locks even after a panic elsewhere: what was seen before it is what explains it.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -6,12 +6,10 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use record::history::{History, Operation, Outcome as Ending};
-use record::result::{
-    Coverage, InvariantResult, OperationStats, RunResult, SCHEMA, ServiceLevel, Verdict, Violation,
-};
+use record::result::{Coverage, InvariantResult, RunResult, SCHEMA, ServiceLevel, Verdict, Violation};
 use record::story::{self, Line};
 use record::table::Table;
-use scenarios::{Expect, Fault, Limits, Scenario, Strategy};
+use scenarios::{Expect, Fault, Limits, Percentile, Scenario, Strategy};
 use serde::{Deserialize, Serialize};
 use world::choice::{Choices, Replayed};
 use world::engines::EngineKind;
@@ -292,7 +290,13 @@ fn judge(request: &Request, outcome: Outcome<Result<Shown, String>>) -> Result<P
     let latencies = shown.history.latencies();
     let limits = &request.scenario.limits;
     let operations = shown.history.stats();
-    let service_levels = service_levels(limits, &latencies, &operations);
+    let service_levels = service_levels(limits, |operation, percentile| {
+        let observed_us = latencies
+            .get(operation)
+            .map_or(0, |histogram| histogram.value_at_quantile(percentile.quantile()));
+        // The histogram answers with the upper end of a bucket, which may lie above every recorded value.
+        observed_us.min(operations.get(operation).map_or(0, |stats| stats.max_us))
+    });
     let faults = shown.faults.records();
     let recovery = shown.history.with_operations(|operations| {
         let evidence = Evidence { operations, faults: &faults, noticed: &noticed, lost: &lost };
@@ -480,19 +484,15 @@ fn panics_text(panics: &[TaskPanic]) -> String {
     panics.iter().take(5).map(line).collect()
 }
 
-fn service_levels(
+/// The limits on latencies beside what was observed: `observed_us` of an operation and a percentile, in microseconds.
+pub(crate) fn service_levels(
     limits: &Limits,
-    latencies: &BTreeMap<String, Histogram<u64>>,
-    operations: &BTreeMap<String, OperationStats>,
+    observed_us: impl Fn(&str, Percentile) -> u64,
 ) -> Vec<ServiceLevel> {
     let mut levels = Vec::new();
     for (operation, percentiles) in &limits.latency {
         for (percentile, limit) in percentiles {
-            let observed_us = latencies
-                .get(operation)
-                .map_or(0, |histogram| histogram.value_at_quantile(percentile.quantile()));
-            // The histogram answers with the upper end of a bucket, which may lie above every recorded value.
-            let observed_us = observed_us.min(operations.get(operation).map_or(0, |stats| stats.max_us));
+            let observed_us = observed_us(operation, *percentile);
             let limit_us = u64::try_from(limit.as_micros()).unwrap_or(u64::MAX);
             let name = format!("{operation} {}", percentile.name());
             levels.push(ServiceLevel { name, limit_us, observed_us, met: observed_us <= limit_us });

@@ -132,8 +132,14 @@ fn no_knee(why: Option<NoKnee>) -> String {
     }
 }
 
+/// What is missed beyond the highest rate, with `answered` for too few answers.
+pub(crate) fn missed(sustained: &Sustained, answered: String, between: &str) -> String {
+    let names = sustained.missed.iter().cloned().chain(sustained.too_few_answered.then_some(answered));
+    names.collect::<Vec<_>>().join(between)
+}
+
 fn sustained(sustained: &Sustained) -> String {
-    let missed = sustained.missed.join(", ");
+    let missed = missed(sustained, format!("{} answered", share(ANSWERED_MIN)), ", ");
     match (sustained.met_per_s, sustained.missed_per_s) {
         (Some(met), Some(at)) => {
             let about = sustained.about_per_s.map(|about| format!(", about {}/s", rate(about)));
@@ -280,12 +286,7 @@ fn ends(estimate: &Estimate, figures: usize) -> String {
 
 /// A rate or a number of operations: `0.82`, `12.4`, `1,840`.
 pub(crate) fn rate(value: f64) -> String {
-    let places = match value.abs() {
-        ..9.995 => 2,
-        ..99.95 => 1,
-        _ => 0,
-    };
-    if value.is_finite() { units::decimal(value, places) } else { units::NOTHING.to_owned() }
+    if value.is_finite() { units::three_digits(value) } else { units::NOTHING.to_owned() }
 }
 
 /// A share in percent: `99.3 %`. Never rounded up to all.

@@ -114,6 +114,7 @@ fn name(metric: Metric) -> &'static str {
     match metric {
         Metric::Violated => "runs violated",
         Metric::Missed => "runs over the limit",
+        Metric::NotBack => "runs not back",
         Metric::Errors => "failed or unknown",
         Metric::LostAcknowledged => "acknowledged but lost",
         Metric::Rto => "RTO",
@@ -125,7 +126,7 @@ fn name(metric: Metric) -> &'static str {
 
 fn value(metric: Metric, value: f64) -> String {
     match metric {
-        Metric::Violated | Metric::Missed | Metric::Errors => percent(value, false),
+        Metric::Violated | Metric::Missed | Metric::NotBack | Metric::Errors => percent(value, false),
         Metric::LostAcknowledged => units::decimal(value, 2),
         Metric::Rto => units::seconds(value),
         Metric::P50 | Metric::P95 | Metric::P99 => units::latency(value.round() as u64),
@@ -139,7 +140,9 @@ fn difference(metric: Metric, difference: f64) -> String {
             format!("{sign}{}", units::decimal(difference, 2))
         }
         // A difference of shares is in percentage points.
-        Metric::Violated | Metric::Missed | Metric::Errors => percent(difference, true).replace(" %", " pp"),
+        Metric::Violated | Metric::Missed | Metric::NotBack | Metric::Errors => {
+            percent(difference, true).replace(" %", " pp")
+        }
         Metric::Rto | Metric::P50 | Metric::P95 | Metric::P99 => percent(difference, true),
     }
 }

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 
-use crate::page::{self, Language, Latencies};
+use crate::page::{self, Language, Latencies, WINDOWS_MAX};
 use crate::{Report, junit, latency_log, markdown};
 
 /// The verdict of a run and the figures behind it.
@@ -29,9 +29,6 @@ pub const PAGE: &str = "report.html";
 pub const SUMMARY: &str = "summary.md";
 /// For CI.
 pub const JUNIT: &str = "junit.xml";
-
-/// The most windows of a timeline: what nobody can draw is not read.
-const WINDOWS_MAX: usize = 100_000;
 
 /// All that is known of a run.
 #[derive(Debug, Clone)]
@@ -235,7 +232,12 @@ struct Versioned {
     schema: u64,
 }
 
-fn read_json<T: DeserializeOwned>(path: &Path, what: &'static str, expected: u64) -> Result<T, Error> {
+/// Reads a JSON file that names its schema, as all do that a run or a sweep leaves. `what` is what it holds: `result`.
+///
+/// # Errors
+/// [`Error::Io`], [`Error::Missing`], [`Error::Schema`] when it is not of the `expected` one, [`Error::Damaged`] with line
+/// and column.
+pub fn read_json<T: DeserializeOwned>(path: &Path, what: &'static str, expected: u64) -> Result<T, Error> {
     let bytes = read_bytes(path)?;
     let damaged = |error: serde_json::Error| {
         let place =

@@ -44,8 +44,9 @@ pub(crate) fn ratio(dividend: f64, divisor: f64) -> Option<String> {
     meaningful.then(|| decimal(ratio, usize::from(ratio < 10.0)))
 }
 
-fn three_digits(value: f64) -> String {
-    match value {
+/// With three significant digits, at least those before the point.
+pub(crate) fn three_digits(value: f64) -> String {
+    match value.abs() {
         ..9.995 => decimal(value, 2),
         ..99.95 => decimal(value, 1),
         _ => decimal(value, 0),

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use record::capacity::{ANSWERED_MIN, Bottleneck, Curve, HostLoad, Level, NoFit, Run, SATURATED, Sustained};
-use record::result::ServiceLevel;
 use scenarios::Limits;
 
 use super::law::{self, LEVELS_MIN, Point};
 use super::measure::{Asked, Measured};
+use crate::rehearsal::service_levels;
 
 /// So many times as many operations under way in the second half of a window as in the first are no accident.
 const GROWING: f64 = 1.25;
@@ -26,7 +26,9 @@ pub(super) fn level(factor: f64, customers_per_s: f64, runs: &[Measured], limits
         .values()
         .fold((0, 0), |(answered, all), asked| (answered + asked.answered(), all + asked.all()));
     let answered = if all > 0 { answered as f64 / all as f64 } else { 1.0 };
-    let service_levels = service_levels(limits, &asked);
+    let service_levels = service_levels(limits, |operation, percentile| {
+        asked.get(operation).map_or(0, |asked| asked.quantile_us(percentile.quantile()))
+    });
     let met = answered >= ANSWERED_MIN && service_levels.iter().all(|level| level.met);
     let mut violated: Vec<String> = runs.iter().flat_map(|run| run.violated.clone()).collect();
     violated.sort();
@@ -57,20 +59,6 @@ fn run(measured: &Measured) -> Run {
         concurrency: measured.concurrency,
         achieved_per_s: measured.achieved_per_s,
     }
-}
-
-fn service_levels(limits: &Limits, asked: &BTreeMap<&str, Asked>) -> Vec<ServiceLevel> {
-    let limits = limits.latency.iter().flat_map(|(operation, percentiles)| {
-        percentiles.iter().map(move |(percentile, limit)| (operation, percentile, limit))
-    });
-    let level = |(operation, percentile, limit): (&String, &scenarios::Percentile, &std::time::Duration)| {
-        let observed = asked.get(operation.as_str());
-        let observed_us = observed.map_or(0, |asked| asked.quantile_us(percentile.quantile()));
-        let limit_us = u64::try_from(limit.as_micros()).unwrap_or(u64::MAX);
-        let name = format!("{operation} {}", percentile.name());
-        ServiceLevel { name, limit_us, observed_us, met: observed_us <= limit_us }
-    };
-    limits.map(level).collect()
 }
 
 /// The busiest first.
@@ -112,19 +100,14 @@ fn sustained(levels: &[Level]) -> Sustained {
     let met = &levels[..first_missed.unwrap_or(levels.len())];
     let missed = first_missed.map(|index| &levels[index]);
     let about_per_s = met.last().zip(missed).and_then(|(met, missed)| crossing(met, missed));
-    let mut names: Vec<String> = Vec::new();
-    if let Some(missed) = missed {
-        let levels = missed.service_levels.iter().filter(|level| !level.met);
-        names.extend(levels.map(|level| level.name.clone()));
-        if missed.answered < ANSWERED_MIN {
-            names.push(format!("{} % answered", ANSWERED_MIN * 100.0));
-        }
-    }
+    let names = missed.into_iter().flat_map(|missed| &missed.service_levels);
+    let names = names.filter(|level| !level.met).map(|level| level.name.clone());
     Sustained {
         met_per_s: met.last().map(|level| level.offered_per_s),
         missed_per_s: missed.map(|level| level.offered_per_s),
         about_per_s,
-        missed: names,
+        missed: names.collect(),
+        too_few_answered: missed.is_some_and(|missed| missed.answered < ANSWERED_MIN),
     }
 }
 
@@ -172,6 +155,8 @@ fn bottleneck(levels: &[Level]) -> Option<Bottleneck> {
 
 #[cfg(test)]
 mod tests {
+    use record::result::ServiceLevel;
+
     use super::*;
 
     /// A level whose only limit is 500 ms.
@@ -201,12 +186,16 @@ mod tests {
         let found = sustained(&levels);
         assert_eq!((found.met_per_s, found.missed_per_s), (Some(200.0), Some(400.0)));
         assert_eq!(found.about_per_s, Some(300.0));
-        assert_eq!(found.missed, ["order.submit p95"]);
+        assert_eq!(
+            (found.missed.as_slice(), found.too_few_answered),
+            (&["order.submit p95".to_owned()][..], false)
+        );
         assert_eq!(sustained(&levels[..2]).missed_per_s, None);
         let none = sustained(&levels[2..]);
         assert_eq!((none.met_per_s, none.missed_per_s, none.about_per_s), (None, Some(400.0), None));
         let failing = Level { answered: 0.5, met: false, ..level(300.0, 10, &[]) };
-        assert_eq!(sustained(&[failing]).missed, ["99 % answered"]);
+        let failing = sustained(&[failing]);
+        assert_eq!((failing.missed.as_slice(), failing.too_few_answered), (&[][..], true));
     }
 
     #[test]

@@ -26,6 +26,7 @@ use world::sim::Progress;
 
 use self::levels::Load;
 use self::measure::Measured;
+use crate::lock;
 use crate::rehearsal::{self, Request};
 use crate::system::System;
 use crate::timeline::Watch;
@@ -128,21 +129,21 @@ pub fn play(
             let run = plan.run(number).map_err(rehearsal::Error::Setting);
             match run.and_then(|run| run.play(system)) {
                 Ok(seen) => {
-                    crate::timeline::lock(&measured)[number] = Some(seen);
+                    lock(&measured)[number] = Some(seen);
                     shown(done.fetch_add(1, Ordering::Relaxed) + 1);
                 }
                 Err(error) => {
-                    crate::timeline::lock(&failed).get_or_insert(error);
+                    lock(&failed).get_or_insert(error);
                     stop.store(true, Ordering::Release);
                 }
             }
         }
     };
     on_threads(jobs.clamp(1, runs.max(1)), &work);
-    if let Some(error) = crate::timeline::lock(&failed).take() {
+    if let Some(error) = lock(&failed).take() {
         return Err(error);
     }
-    let measured = std::mem::take(&mut *crate::timeline::lock(&measured));
+    let measured = std::mem::take(&mut *lock(&measured));
     Ok(conclude(plan, &measured.into_iter().flatten().collect::<Vec<_>>()))
 }
 

@@ -19,6 +19,7 @@ mod verify;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use reports::page::Language;
 use scenarios::{Size, Strategy};
@@ -117,8 +118,8 @@ struct RunArgs {
     #[arg(long, value_name = "DIR")]
     out: Option<std::path::PathBuf>,
     /// Language of report.html, or of a sweep's capacity.html
-    #[arg(long, value_enum, default_value_t)]
-    lang: Lang,
+    #[arg(long, value_name = "LANGUAGE", default_value = Language::default().code(), value_parser = languages())]
+    lang: Language,
     #[command(flatten)]
     sweep: sweep::SweepArgs,
     /// Writes the marks FROM..TO of the fingerprint into the run's trace (`verify` uses it to show a divergence)
@@ -145,24 +146,6 @@ enum Format {
     Json,
 }
 
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-enum Lang {
-    /// English
-    #[default]
-    En,
-    /// Chinese
-    Zh,
-}
-
-impl Lang {
-    fn language(self) -> Language {
-        match self {
-            Lang::En => Language::English,
-            Lang::Zh => Language::Chinese,
-        }
-    }
-}
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum SizeArg {
     Full,
@@ -184,6 +167,14 @@ impl SizeArg {
             SizeArg::Hunt => Size::Hunt,
         }
     }
+}
+
+/// The languages of reports, by their codes.
+fn languages() -> impl TypedValueParser<Value = Language> {
+    PossibleValuesParser::new(Language::ALL.map(Language::code)).map(|code| {
+        let found = Language::ALL.into_iter().find(|language| language.code() == code);
+        found.expect("only the codes of languages are possible")
+    })
 }
 
 /// An engine that simulates, and that this build has.

@@ -74,7 +74,7 @@ pub(super) fn run(systems: &[&dyn System], args: &RunArgs) -> Exit {
     });
     let story = again.map(|again| again.story).unwrap_or_default();
     let record = run_folder::record(&request, &played, size, &replay, &story);
-    show(&request, &played, record, args.format, &folder, args.lang.language())
+    show(&request, &played, record, args.format, &folder, args.lang)
 }
 
 /// Reads the scenario that the user names.

@@ -10,6 +10,7 @@ use clap::Args;
 use record::capacity::{Capacity, SCHEMA};
 use record::result::Verdict;
 use reports::page::Language;
+use reports::run_folder as run_folder_files;
 
 use super::progress::Line;
 use super::run::{draw_seed, find, load, print, quoted, request, shared_flags, terminal_style};
@@ -73,7 +74,7 @@ pub(super) fn sweep(systems: &[&dyn System], args: &RunArgs) -> Exit {
         }
     };
     let folder = args.out.clone().unwrap_or_else(|| run_folder::of(&plan.curves[0].1));
-    let written = write(&folder, &capacity, args.lang.language());
+    let written = write(&folder, &capacity, args.lang);
     if let Err(message) = &written {
         eprintln!("{message}");
     }
@@ -101,10 +102,11 @@ pub(super) fn is_of_one(folder: &Path) -> bool {
 
 /// Renders a sweep again, from its folder.
 pub(super) fn report(folder: &Path, language: Language) -> Exit {
-    let capacity = match read(&folder.join(FILE)) {
+    let read = run_folder_files::read_json(&folder.join(FILE), "capacity", u64::from(SCHEMA));
+    let capacity: Capacity = match read {
         Ok(capacity) => capacity,
-        Err(message) => {
-            eprintln!("{message}");
+        Err(error) => {
+            eprintln!("{error}");
             return Exit::Usage;
         }
     };
@@ -114,21 +116,6 @@ pub(super) fn report(folder: &Path, language: Language) -> Exit {
     }
     let printed = print(&reports::capacity::render(&capacity, terminal_style()));
     if written.is_err() { Exit::Internal } else { printed }
-}
-
-/// Reads what a sweep left. The error is the whole message for the user.
-fn read(path: &Path) -> Result<Capacity, String> {
-    let wrong = |what: &dyn std::fmt::Display| format!("{}: {what}", path.display());
-    let text = fs::read_to_string(path).map_err(|error| wrong(&error))?;
-    let expected = format!("expected what `rehearse run --sweep` writes, schema {SCHEMA}");
-    let value: serde_json::Value =
-        serde_json::from_str(&text).map_err(|error| wrong(&format!("{error}; {expected}")))?;
-    match value.get("schema").and_then(serde_json::Value::as_u64) {
-        Some(schema) if schema == u64::from(SCHEMA) => {}
-        Some(schema) => return Err(wrong(&format!("schema {schema}; {expected}"))),
-        None => return Err(wrong(&format!("no schema; {expected}"))),
-    }
-    Capacity::from_json(&text).map_err(|error| wrong(&format!("{error}; {expected}")))
 }
 
 /// Writes the files of a sweep, and points `runs/latest` at it.

@@ -24,8 +24,9 @@ use self::statistics::{Estimate, holm, signed_rank};
 /// How sure an interval is to have the true change in it, and a test not to see one where there is none.
 const CONFIDENCE: f64 = 0.95;
 
-/// Seeds from which on an interval of that confidence exists.
-pub const SEEDS_MIN: usize = 6;
+/// Recoveries and latencies below these count as these: where there was none before, a ratio says nothing.
+const RTO_MIN_S: f64 = 0.1;
+const LATENCY_MIN_US: f64 = 1.0;
 
 /// A figure of a run: what it is of, and which one.
 type Figure = (String, Metric);
@@ -114,15 +115,9 @@ fn figures(result: &RunResult) -> BTreeMap<Figure, f64> {
         }
         let errors = (stats.failed + stats.unknown) as f64 / all as f64;
         figures.insert((name.clone(), Metric::Errors), errors);
-        // Latencies below a microsecond are none: their ratio would say nothing.
         let latencies =
             [(Metric::P50, stats.p50_us), (Metric::P95, stats.p95_us), (Metric::P99, stats.p99_us)];
-        figures.extend(
-            latencies
-                .into_iter()
-                .filter(|(_, latency_us)| *latency_us > 0)
-                .map(|(metric, latency_us)| ((name.clone(), metric), latency_us as f64)),
-        );
+        figures.extend(latencies.map(|(metric, latency_us)| ((name.clone(), metric), latency_us as f64)));
     }
     for invariant in result.invariants.iter().filter(|invariant| !invariant.held || invariant.checks > 0) {
         figures.insert((invariant.name.clone(), Metric::Violated), share(!invariant.held));
@@ -135,9 +130,8 @@ fn figures(result: &RunResult) -> BTreeMap<Figure, f64> {
         let of = format!("{} {}", kind.map_or("fault", |fault| &fault.kind), recovery.fault);
         figures.insert((of.clone(), Metric::LostAcknowledged), recovery.lost_acknowledged as f64);
         figures.insert((of.clone(), Metric::Missed), share(!recovery::is_met(recovery)));
-        if let Some(rto_s) = recovery.rto_s.filter(|rto_s| *rto_s > 0.0) {
-            figures.insert((of, Metric::Rto), rto_s);
-        }
+        figures.insert((of.clone(), Metric::NotBack), share(recovery.rto_s.is_none()));
+        figures.extend(recovery.rto_s.map(|rto_s| ((of, Metric::Rto), rto_s)));
     }
     figures
 }
@@ -153,9 +147,11 @@ fn estimate((of, metric): &Figure, values: &[(f64, f64)]) -> Option<(Change, f64
         return None;
     }
     // The logarithm makes twice as slow and twice as fast the same distance.
-    let difference = |(before, after): &(f64, f64)| match metric.is_relative() {
-        true => (after / before).ln(),
-        false => after - before,
+    let ratio = |(before, after): (f64, f64), least: f64| (after.max(least) / before.max(least)).ln();
+    let difference = |values: &(f64, f64)| match metric {
+        Metric::Rto => ratio(*values, RTO_MIN_S),
+        Metric::P50 | Metric::P95 | Metric::P99 => ratio(*values, LATENCY_MIN_US),
+        _ => values.1 - values.0,
     };
     let Estimate { center, interval, p } =
         signed_rank(&values.iter().map(difference).collect::<Vec<_>>(), CONFIDENCE);

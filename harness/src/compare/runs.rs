@@ -7,12 +7,11 @@ use std::path::{Path, PathBuf};
 use record::comparison::{Baseline, BaselineRun, SCHEMA};
 use record::result;
 use reports::run_folder::{self, RESULT};
-use serde::Deserialize;
 
 /// Why there are no runs.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A run folder cannot be read.
+    /// A run folder or a baseline cannot be read.
     #[error(transparent)]
     RunFolder(#[from] run_folder::Error),
     /// A file or folder cannot be read.
@@ -26,24 +25,6 @@ pub enum Error {
     /// There is no run in it.
     #[error("{}: no run in it: expected a run folder (with {RESULT}), a folder of run folders, or a baseline", .0.display())]
     NoRun(PathBuf),
-    /// The file is no baseline.
-    #[error("{}:{}:{}: not a baseline: {source}", path.display(), source.line(), source.column())]
-    NoBaseline {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        source: serde_json::Error,
-    },
-    /// The baseline, or a result in it, is of a version that this program does not know.
-    #[error("{}: a baseline of schema {found}, expected {expected}: make it again", path.display())]
-    Schema {
-        /// The file.
-        path: PathBuf,
-        /// The version that it is of.
-        found: u32,
-        /// The version that this program knows.
-        expected: u32,
-    },
 }
 
 /// The runs of a run folder, of all run folders in a folder, or of a baseline.
@@ -68,21 +49,15 @@ pub fn to_baseline(mut runs: Vec<BaselineRun>) -> String {
 }
 
 fn read_baseline(path: &Path) -> Result<Vec<BaselineRun>, Error> {
-    #[derive(Deserialize)]
-    struct Version {
-        schema: u32,
+    let baseline: Baseline = run_folder::read_json(path, "baseline", u64::from(SCHEMA))?;
+    if let Some(run) = baseline.runs.iter().find(|run| run.result.schema != result::SCHEMA) {
+        return Err(Error::RunFolder(run_folder::Error::Schema {
+            path: path.to_owned(),
+            what: "baseline with a result",
+            found: u64::from(run.result.schema),
+            expected: u64::from(result::SCHEMA),
+        }));
     }
-    let text = fs::read_to_string(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
-    let no_baseline = |source| Error::NoBaseline { path: path.to_owned(), source };
-    let is_of = |found: u32, expected: u32| match found == expected {
-        true => Ok(()),
-        false => Err(Error::Schema { path: path.to_owned(), found, expected }),
-    };
-    // Before the rest, which may look otherwise in another version.
-    let Version { schema } = serde_json::from_str(&text).map_err(no_baseline)?;
-    is_of(schema, SCHEMA)?;
-    let baseline: Baseline = serde_json::from_str(&text).map_err(no_baseline)?;
-    baseline.runs.iter().try_for_each(|run| is_of(run.result.schema, result::SCHEMA))?;
     if baseline.runs.is_empty() { Err(Error::NoRun(path.to_owned())) } else { Ok(baseline.runs) }
 }
 

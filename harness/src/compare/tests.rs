@@ -1,6 +1,8 @@
 //! What a comparison makes of runs whose changes are known.
 
-use record::result::{InvariantResult, OperationStats, SCHEMA as RESULT_SCHEMA, ServiceLevel, Verdict};
+use record::result::{
+    InvariantResult, OperationStats, Recovery, SCHEMA as RESULT_SCHEMA, ServiceLevel, Verdict,
+};
 
 use super::*;
 
@@ -97,6 +99,43 @@ fn one_new_violation_is_a_regression() {
     // The other way round, one of twelve may be chance.
     let better = compare(&after, &runs(12, |_| 1.0), 0.05).expect("comparable");
     assert!(better.judgement != Judgement::Regressed && better.judgement != Judgement::Improved);
+}
+
+#[test]
+fn more_errors_are_a_regression() {
+    let failing = |failed: u64| -> Vec<BaselineRun> { (0..12).map(|seed| run(seed, 1e5, failed)).collect() };
+    let worse = compare(&failing(2), &failing(80), 0.05).expect("comparable");
+    let errors = |change: &&Change| change.metric == Metric::Errors;
+    let errors = worse.changes.iter().find(errors).expect("the operation has errors");
+    assert_eq!(errors.judgement, Judgement::Regressed);
+    assert!((errors.change - 0.078).abs() < 1e-9, "{errors:?}");
+}
+
+/// An outage where there was none, and one without an end, are worse, whether or not there is a limit.
+#[test]
+fn recoveries_that_were_none_are_compared() {
+    let recovering = |rto_s: Option<f64>| -> Vec<BaselineRun> {
+        let recovery = Recovery {
+            fault: 0,
+            detected_s: None,
+            rto_s,
+            rto_limit_s: None,
+            rpo_s: 0.0,
+            rpo_limit_s: None,
+            lost_acknowledged: 0,
+        };
+        let mut runs = runs(12, |_| 1.0);
+        runs.iter_mut().for_each(|run| run.result.recovery.push(recovery.clone()));
+        runs
+    };
+    let judged = |before, after, metric| {
+        let comparison = compare(&recovering(before), &recovering(after), 0.05).expect("comparable");
+        comparison.changes.iter().find(|change| change.metric == metric).map(|change| change.judgement)
+    };
+    assert_eq!(judged(Some(0.0), Some(5.0), Metric::Rto), Some(Judgement::Regressed));
+    assert_eq!(judged(Some(5.0), Some(0.0), Metric::Rto), Some(Judgement::Improved));
+    assert_eq!(judged(Some(0.0), Some(0.0), Metric::Rto), Some(Judgement::NoChange));
+    assert_eq!(judged(Some(5.0), None, Metric::NotBack), Some(Judgement::Regressed));
 }
 
 #[test]

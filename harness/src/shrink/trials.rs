@@ -1,12 +1,13 @@
 //! Candidates are played by processes of their own, on all cores: one that hangs or dies does not fail the same way.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use scenarios::{Scenario, SystemVocabulary};
 
 use crate::hunt::{Allowance, Answer, Lost, Player, Session, Task, now};
+use crate::lock;
 use crate::rehearsal::Failure;
 use crate::shrink::simpler;
 use crate::target::Target;
@@ -200,8 +201,4 @@ impl<'a> Trials<'a> {
             Err(Lost::Stopped | Lost::Finding(_)) => Ok(None),
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -18,7 +18,7 @@ mod windows;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use record::history::{History, Operation, Outcome};
@@ -30,6 +30,7 @@ use self::hosts::Topology;
 use self::samples::{Sample, Samples};
 pub use self::windows::Windows;
 use crate::faults::Faults;
+use crate::lock;
 use crate::rehearsal::{Played, Request};
 use crate::system::{Instruments, LostWrite, Production};
 
@@ -262,10 +263,5 @@ impl Looking {
     }
 }
 
-/// Locks even after a panic elsewhere: what was seen before it is what explains it.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Sums by name.
+/// Of hosts, the share of their cores' time that was worked, by window.
 type Busy = BTreeMap<Host, Vec<f64>>;

@@ -6,7 +6,7 @@ use record::timeline::Timeline;
 use crate::units;
 
 /// More windows than any run has: a file that says so is damaged, and would make an endless page.
-const WINDOWS_MAX: usize = 10_000;
+pub(crate) const WINDOWS_MAX: usize = 10_000;
 
 /// Marks of time on an axis, at most.
 const TIME_TICKS: f64 = 11.0;
@@ -121,13 +121,7 @@ fn scaled(value: f64) -> (String, &'static str) {
         ..999_500_000.0 => (1e6, "M"),
         _ => (1e9, "G"),
     };
-    let value = value / divisor;
-    let places = match value.abs() {
-        ..9.995 => 2,
-        ..99.95 => 1,
-        _ => 0,
-    };
-    (units::decimal(value, places), prefix)
+    (units::three_digits(value / divisor), prefix)
 }
 
 /// How values are laid out from the bottom of a chart to its top.

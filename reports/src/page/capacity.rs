@@ -1,6 +1,6 @@
 //! `capacity.html`: what a system carries, on one page. Read without a script: values are beside their points.
 
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use maud::{Markup, PreEscaped, html};
 use record::capacity::{
     ANSWERED_MIN, Bottleneck, Capacity, Curve, Estimate, Fit, Knee, Level, NoFit, NoKnee, Sustained,
 };
@@ -12,8 +12,8 @@ use super::head::theme_switch;
 use super::language::{Language, Words};
 use super::plot::{self, Mark};
 use super::theme::Ink;
-use super::{POLICY, printable, section};
-use crate::capacity::{answer, digits, rate, settings, share};
+use super::{document, section};
+use crate::capacity::{answer, digits, missed, rate, settings, share};
 use crate::sections::verdict_mark;
 use crate::units;
 
@@ -27,27 +27,14 @@ const WIDE: f64 = 30.0;
 /// The page, complete, as the text of one file. Equal sweeps give equal pages.
 pub fn render(capacity: &Capacity, language: Language) -> String {
     let words = language.words();
-    let page = html! {
-        (DOCTYPE)
-        html lang=(language.tag()) {
-            head {
-                meta charset="utf-8";
-                meta http-equiv="Content-Security-Policy" content=(POLICY);
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta name="color-scheme" content="light dark";
-                meta name="generator" content="rehearse";
-                title { (words.capacity) " · " (capacity.scenario) }
-                style { (PreEscaped(include_str!("page.css"))) }
-            }
-            body data-verdict=(capacity.verdict) {
-                (head(capacity, words))
-                main {
-                    @for (index, curve) in capacity.curves.iter().enumerate() { (part(index, curve, words)) }
-                }
-            }
+    let title = format!("{} · {}", words.capacity, capacity.scenario);
+    let body = html! {
+        (head(capacity, words))
+        main {
+            @for (index, curve) in capacity.curves.iter().enumerate() { (part(index, curve, words)) }
         }
     };
-    printable(&page.into_string())
+    document(language, &title, capacity.verdict, &body)
 }
 
 fn head(capacity: &Capacity, words: &Words) -> Markup {
@@ -399,15 +386,7 @@ fn chinese(curve: &Curve) -> String {
 }
 
 fn chinese_sustained(sustained: &Sustained) -> String {
-    let answered = format!("{} % answered", ANSWERED_MIN * 100.0);
-    let missed: Vec<String> = sustained
-        .missed
-        .iter()
-        .map(|missed| {
-            if *missed == answered { format!("应答率 {} %", ANSWERED_MIN * 100.0) } else { missed.clone() }
-        })
-        .collect();
-    let missed = missed.join("、");
+    let missed = missed(sustained, format!("应答率 {}", share(ANSWERED_MIN)), "、");
     match (sustained.met_per_s, sustained.missed_per_s) {
         (Some(met), Some(at)) => {
             let about =

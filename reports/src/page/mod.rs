@@ -16,7 +16,7 @@
 //! text, the style sheet, the script, and the data for it, see `script_data`.
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
-use record::result::RunResult;
+use record::result::{RunResult, Verdict};
 use record::timeline::Timeline;
 use serde_json::{Map, Value, json};
 
@@ -39,6 +39,7 @@ pub use language::Language;
 pub use latencies::{Latencies, WindowLatency};
 
 use axis::TimeAxis;
+pub(crate) use axis::WINDOWS_MAX;
 use faults::Target;
 use figure::Stack;
 use language::Words;
@@ -71,6 +72,39 @@ pub fn render(input: &Input<'_>, language: Language) -> String {
         "panels": data,
         "curves": curves_data,
     });
+    let title = format!(
+        "{} · {} · {}",
+        words.verdict(input.result.verdict),
+        input.result.scenario,
+        input.result.seed
+    );
+    let body = html! {
+        (head::render(input, words))
+        main {
+            (head::limits_section(input.result, words))
+            (over_time)
+            @if !input.latencies.whole.is_empty() {
+                (section("percentiles", words.percentiles, words.percentiles_note, &html! { div.curves { (curves) } }))
+            }
+            (tables::lost(&input.timeline.lost, words))
+            (tables::invariants(input, words))
+            @if !input.timeline.hosts.is_empty() {
+                (section("topology", words.topology, words.topology_note, &topology::render(input, words)))
+            }
+            (tables::operations(input.result, words))
+            @for table in &input.timeline.tables { (tables::system(table)) }
+            (tables::settings(&input.timeline.settings, words))
+            (tables::coverage(input.result, words))
+        }
+        (script_data("result", &serde_json::to_value(input.result).unwrap_or_default()))
+        (script_data("charts", &data))
+        script { (PreEscaped(include_str!("page.js"))) }
+    };
+    document(language, &title, input.result.verdict, &body)
+}
+
+/// A page around its body, as the text of one file.
+fn document(language: Language, title: &str, verdict: Verdict, body: &Markup) -> String {
     let page = html! {
         (DOCTYPE)
         html lang=(language.tag()) {
@@ -80,31 +114,10 @@ pub fn render(input: &Input<'_>, language: Language) -> String {
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
                 meta name="generator" content="rehearse";
-                title { (words.verdict(input.result.verdict)) " · " (input.result.scenario) " · " (input.result.seed) }
+                title { (title) }
                 style { (PreEscaped(include_str!("page.css"))) }
             }
-            body data-verdict=(input.result.verdict) {
-                (head::render(input, words))
-                main {
-                    (head::limits_section(input.result, words))
-                    (over_time)
-                    @if !input.latencies.whole.is_empty() {
-                        (section("percentiles", words.percentiles, words.percentiles_note, &html! { div.curves { (curves) } }))
-                    }
-                    (tables::lost(&input.timeline.lost, words))
-                    (tables::invariants(input, words))
-                    @if !input.timeline.hosts.is_empty() {
-                        (section("topology", words.topology, words.topology_note, &topology::render(input, words)))
-                    }
-                    (tables::operations(input.result, words))
-                    @for table in &input.timeline.tables { (tables::system(table)) }
-                    (tables::settings(&input.timeline.settings, words))
-                    (tables::coverage(input.result, words))
-                }
-                (script_data("result", &serde_json::to_value(input.result).unwrap_or_default()))
-                (script_data("charts", &data))
-                script { (PreEscaped(include_str!("page.js"))) }
-            }
+            body data-verdict=(verdict) { (body) }
         }
     };
     printable(&page.into_string())

@@ -131,7 +131,7 @@ fn damage_is_refused_with_its_place() {
     );
     assert_eq!(
         said_of_timeline("\"windows\":2", "\"windows\":99999999999"),
-        ": not a timeline: windows is 99999999999, expected 1 to 100000"
+        ": not a timeline: windows is 99999999999, expected 1 to 10000"
     );
     assert_eq!(
         said_of_timeline("\"window_s\":1.0", "\"window_s\":-1.0"),

@@ -128,11 +128,13 @@ pub struct Sustained {
     pub met_per_s: Option<f64>,
     /// The lowest level that misses them; `null` if none does.
     pub missed_per_s: Option<f64>,
-    /// Where, between the two, the limit that is missed by most would be reached if it grew evenly; `null` unless both
-    /// exist and a limit on latency is missed.
+    /// Where, between the two, the first of the limits would be reached if latencies grew evenly; `null` unless both exist
+    /// and a limit on latency is missed.
     pub about_per_s: Option<f64>,
-    /// What the lowest level that misses them misses.
+    /// The limits that the lowest level that misses them misses.
     pub missed: Vec<String>,
+    /// Were, at that level, fewer than [`ANSWERED_MIN`] of the operations answered?
+    pub too_few_answered: bool,
 }
 
 /// The host that saturates first.
@@ -251,14 +253,6 @@ impl Capacity {
     pub fn to_json(&self) -> String {
         let text = serde_json::to_string_pretty(self);
         text.expect("a capacity has only string keys and cannot fail to be written as JSON") + "\n"
-    }
-
-    /// Reads what [`Capacity::to_json`] wrote.
-    ///
-    /// # Errors
-    /// If the text is not JSON or not of this shape; the error tells line and column.
-    pub fn from_json(text: &str) -> Result<Self, serde_json::Error> {
-        serde_json::from_str(text)
     }
 }
 

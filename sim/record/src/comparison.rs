@@ -76,6 +76,8 @@ pub enum Metric {
     Violated,
     /// Runs in which the limit was missed: a share of all runs.
     Missed,
+    /// Runs in which the system was not seen to come back from the fault: a share of all runs.
+    NotBack,
     /// Requests that failed or were not answered: a share of all requests.
     Errors,
     /// Acknowledged writes that are missing: the mean of the runs.
@@ -98,7 +100,7 @@ impl Metric {
 
     /// Is it about what must not happen at all? Then a single run in which it happens is worse than none.
     pub fn is_failure(self) -> bool {
-        matches!(self, Metric::Violated | Metric::Missed | Metric::LostAcknowledged)
+        matches!(self, Metric::Violated | Metric::Missed | Metric::NotBack | Metric::LostAcknowledged)
     }
 }
 

@@ -56,14 +56,6 @@ impl Timeline {
         let text = serde_json::to_string(self);
         text.expect("a timeline has only string keys and cannot fail to be written as JSON") + "\n"
     }
-
-    /// Reads what [`Timeline::to_json`] wrote.
-    ///
-    /// # Errors
-    /// If the text is not JSON or not of this shape; the error tells line and column.
-    pub fn from_json(text: &str) -> Result<Self, serde_json::Error> {
-        serde_json::from_str(text)
-    }
 }
 
 /// The operations of one name, counted by window.
