@@ -31,26 +31,15 @@ pub fn render(capacity: &Capacity, style: Style) -> String {
 
 fn headline(capacity: &Capacity, style: Style) -> String {
     let mark = verdict_mark(capacity.verdict);
-    let seeds = match &capacity.seeds[..] {
-        [seed] => format!("seed {seed}"),
-        [first, .., last] => format!("seeds {first} to {last}"),
-        [] => String::new(),
-    };
-    let measured = format!(
-        "{seeds} · {} engine · {} of load, the first {} left out",
-        capacity.engine,
-        units::seconds(capacity.load_s),
-        units::seconds(capacity.warm_up_s)
-    );
+    let measured = measured(capacity);
     let mut text = terminal::headline(mark, verdict(capacity.verdict), &capacity.scenario, &measured, style);
     for curve in &capacity.curves {
-        let name = match settings(curve) {
-            name if name.is_empty() => name,
-            name => format!("{name}: "),
-        };
-        for line in terminal::wrap(&format!("{name}{}", answer(curve)), style.width.saturating_sub(2)) {
+        for line in terminal::wrap(&named_answer(curve), style.width.saturating_sub(2)) {
             let _ = writeln!(text, "  {line}");
         }
+    }
+    if let Some(stopped) = stopped(capacity) {
+        let _ = writeln!(text, "  {stopped}");
     }
     if !capacity.mutants.is_empty() {
         let _ = writeln!(text, "  Planted bugs switched on: {}.", capacity.mutants.join(", "));
@@ -58,8 +47,15 @@ fn headline(capacity: &Capacity, style: Style) -> String {
     text
 }
 
+/// That not all levels were played, if it is so.
+pub(crate) fn stopped(capacity: &Capacity) -> Option<String> {
+    let played: usize = capacity.curves.iter().map(|curve| curve.levels.len()).sum();
+    let (left_out, all) = (capacity.levels_not_played, played.saturating_add(capacity.levels_not_played));
+    (left_out > 0).then(|| format!("Stopped: {left_out} of {} not played.", units::counted(all, "level")))
+}
+
 /// The verdict of a sweep in a word or two.
-fn verdict(verdict: Verdict) -> &'static str {
+pub(crate) fn verdict(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Held => "CAPACITY",
         Verdict::Slow => "NO LEVEL MET",
@@ -72,6 +68,29 @@ fn verdict(verdict: Verdict) -> &'static str {
 pub(crate) fn settings(curve: &Curve) -> String {
     let settings: Vec<String> = curve.settings.iter().map(|(key, value)| format!("{key}={value}")).collect();
     settings.join(", ")
+}
+
+/// What was measured: seeds, engine, how long.
+pub(crate) fn measured(capacity: &Capacity) -> String {
+    let seeds = match &capacity.seeds[..] {
+        [seed] => format!("seed {seed}"),
+        [first, .., last] => format!("seeds {first} to {last}"),
+        [] => String::new(),
+    };
+    format!(
+        "{seeds} · {} engine · {} of load, the first {} left out",
+        capacity.engine,
+        units::seconds(capacity.load_s),
+        units::seconds(capacity.warm_up_s)
+    )
+}
+
+/// The answer of a curve, with the settings that it is for.
+pub(crate) fn named_answer(curve: &Curve) -> String {
+    match settings(curve) {
+        settings if settings.is_empty() => answer(curve),
+        settings => format!("{settings}: {}", answer(curve)),
+    }
 }
 
 /// The answer to what was asked: up to which rate, who is full first, where the knee is.
@@ -179,7 +198,7 @@ fn bottleneck(bottleneck: &Bottleneck) -> String {
 }
 
 /// A table of the levels, with a column for each limit.
-fn levels(curve: &Curve) -> Section {
+pub(crate) fn levels(curve: &Curve) -> Section {
     let limits = curve.levels.first().map(|level| &level.service_levels[..]).unwrap_or_default();
     let heads = ["offered", "achieved", "under way"].map(str::to_owned);
     let heads = heads.into_iter().chain(limits.iter().map(|limit| limit.name.clone()));
@@ -228,7 +247,7 @@ fn level(level: &Level) -> Row {
 }
 
 /// The parameters of the law with their intervals.
-fn law(fit: &Fit) -> Section {
+pub(crate) fn law(fit: &Fit) -> Section {
     let column = |head: &str, align| Column { head: head.to_owned(), align };
     let row = |name: &str, estimate: &Estimate, what: &str| Row {
         mark: None,

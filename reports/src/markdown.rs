@@ -2,9 +2,12 @@
 
 use std::fmt::Write as _;
 
+use record::capacity::Capacity;
 use record::comparison::Comparison;
+use record::result::Verdict;
 
 use crate::Report;
+use crate::capacity;
 use crate::comparison;
 use crate::sections::{self, Align, Section};
 
@@ -46,6 +49,32 @@ pub(crate) fn render_comparison(comparison: &Comparison) -> String {
     for section in sections.iter().filter(|section| !section.rows.is_empty()) {
         table(&mut text, section);
     }
+    text
+}
+
+/// What a system carries.
+pub(crate) fn render_capacity(capacity: &Capacity) -> String {
+    let mark = sections::verdict_mark(capacity.verdict).symbol();
+    let mut text = format!("# {mark} Capacity of {}", escape(&capacity.scenario));
+    if capacity.verdict != Verdict::Held {
+        let _ = write!(text, ": {}", capacity::verdict(capacity.verdict).to_lowercase());
+    }
+    text.push_str("\n\n");
+    let answers = capacity.curves.iter().map(capacity::named_answer);
+    for line in answers.chain(capacity::stopped(capacity)) {
+        let _ = writeln!(text, "{}\n", escape(&line));
+    }
+    let _ = writeln!(text, "{}", escape(&capacity::measured(capacity)));
+    if !capacity.mutants.is_empty() {
+        let _ = writeln!(text, "\nPlanted bugs switched on: {}.", escape(&capacity.mutants.join(", ")));
+    }
+    for curve in &capacity.curves {
+        table(&mut text, &capacity::levels(curve));
+        if let Some(fit) = &curve.fit {
+            table(&mut text, &capacity::law(fit));
+        }
+    }
+    let _ = writeln!(text, "\n## Again\n\n```sh\n{}\n```", capacity.replay);
     text
 }
 

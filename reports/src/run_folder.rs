@@ -7,6 +7,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use hdrhistogram::Histogram;
+use record::capacity::Capacity;
 use record::comparison::Comparison;
 use record::result::{self, OperationStats, RunResult};
 use record::timeline::{self, Timeline};
@@ -25,6 +26,8 @@ pub const TIMELINE: &str = "timeline.json";
 pub const LATENCY_LOG: &str = "latency.hlog";
 /// For people, see [`page`].
 pub const PAGE: &str = "report.html";
+/// For people: what a system carries.
+pub const CAPACITY_PAGE: &str = "capacity.html";
 /// For a pull request.
 pub const SUMMARY: &str = "summary.md";
 /// For CI.
@@ -186,6 +189,26 @@ pub fn append_summary(file: &Path, report: &Report<'_>) -> Result<(), Error> {
 /// [`Error::Io`]: the file cannot be written.
 pub fn append_comparison(file: &Path, comparison: &Comparison) -> Result<(), Error> {
     append(file, &markdown::render_comparison(comparison))
+}
+
+/// The same for what a system carries.
+///
+/// # Errors
+/// [`Error::Io`]: the file cannot be written.
+pub fn append_capacity(file: &Path, capacity: &Capacity) -> Result<(), Error> {
+    append(file, &markdown::render_capacity(capacity))
+}
+
+/// Writes what is made for people of a sweep into its folder: its page, in `language`, and its summary.
+///
+/// # Errors
+/// [`Error::Io`]: a file cannot be written.
+pub fn render_capacity(folder: &Path, capacity: &Capacity, language: Language) -> Result<(), Error> {
+    let files = vec![
+        (CAPACITY_PAGE, page::capacity::render(capacity, language).into_bytes()),
+        (SUMMARY, markdown::render_capacity(capacity).into_bytes()),
+    ];
+    write_files(folder, files)
 }
 
 fn append(file: &Path, summary: &str) -> Result<(), Error> {

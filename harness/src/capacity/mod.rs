@@ -107,7 +107,8 @@ impl Run<'_> {
     }
 }
 
-/// Plays everything, `jobs` runs at a time; `shown` hears of every run that is done, with how many are by then.
+/// Plays everything, `jobs` runs at a time; `shown` hears of every run that is done, with how many are by then. Once
+/// `stop` is true no further run begins: what there is of the levels that were played to their end is the result.
 ///
 /// # Errors
 /// The first run that could not be played; the others are not waited for.
@@ -115,12 +116,13 @@ pub fn play(
     system: &dyn System,
     plan: &Plan,
     jobs: usize,
+    stop: &AtomicBool,
     shown: &(dyn Fn(usize) + Sync),
 ) -> Result<Capacity, rehearsal::Error> {
     let runs = plan.runs();
     let measured: Mutex<Vec<Option<Measured>>> = Mutex::new(vec![None; runs]);
     let failed: Mutex<Option<rehearsal::Error>> = Mutex::new(None);
-    let (next, done, stop) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicBool::new(false));
+    let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let work = || {
         while !stop.load(Ordering::Acquire) {
             let place = next.fetch_add(1, Ordering::Relaxed);
@@ -144,7 +146,7 @@ pub fn play(
         return Err(error);
     }
     let measured = std::mem::take(&mut *lock(&measured));
-    Ok(conclude(plan, &measured.into_iter().flatten().collect::<Vec<_>>()))
+    Ok(conclude(plan, &measured))
 }
 
 /// Threads outside of every simulation: each run has one of its own beside.
@@ -156,28 +158,33 @@ fn on_threads(count: usize, work: &(dyn Fn() + Sync)) {
     });
 }
 
-/// What was measured, by number of the run, as the document.
-fn conclude(plan: &Plan, measured: &[Measured]) -> Capacity {
+/// What was measured, by number of the run, as the document. A level counts if all of its runs were played.
+fn conclude(plan: &Plan, measured: &[Option<Measured>]) -> Capacity {
     let request = &plan.curves[0].1;
     let scenario = &request.scenario;
     let customers_per_s = levels::customers_per_s(scenario);
-    let by_level: Vec<&[Measured]> = measured.chunks(plan.seeds.len()).collect();
+    let by_level: Vec<Option<Vec<Measured>>> =
+        measured.chunks(plan.seeds.len()).map(|runs| runs.iter().cloned().collect()).collect();
+    let levels_not_played = by_level.iter().filter(|runs| runs.is_none()).count();
     let curves = plan.curves.iter().zip(by_level.chunks(plan.factors.len()));
     let curves: Vec<Curve> = curves
         .map(|((settings, request), levels)| {
-            let levels = plan.factors.iter().zip(levels).map(|(factor, runs)| {
-                analysis::level(*factor, customers_per_s, runs, &request.scenario.limits)
+            let levels = plan.factors.iter().zip(levels).filter_map(|(factor, runs)| {
+                let runs = runs.as_ref()?;
+                Some(analysis::level(*factor, customers_per_s, runs, &request.scenario.limits))
             });
             analysis::curve(settings.clone(), levels.collect())
         })
         .collect();
     let mut levels = curves.iter().flat_map(|curve| &curve.levels);
-    let verdict = if measured.iter().all(|measured| measured.is_empty) {
+    let verdict = if measured.iter().flatten().all(|measured| measured.is_empty) {
         Verdict::Invalid
     } else if levels.clone().any(|level| !level.violated.is_empty()) {
         Verdict::Violated
     } else if levels.any(|level| level.met) {
         Verdict::Held
+    } else if levels_not_played > 0 {
+        Verdict::Invalid
     } else {
         Verdict::Slow
     };
@@ -192,6 +199,7 @@ fn conclude(plan: &Plan, measured: &[Measured]) -> Capacity {
         replay: plan.replay.clone(),
         load_s: scenario.duration.as_secs_f64(),
         warm_up_s: plan.warm_up.as_secs_f64(),
+        levels_not_played,
         verdict,
         curves,
     }

@@ -191,11 +191,19 @@ impl Line {
     }
 }
 
-/// Becomes true when the user wants an end: then whatever is there is the result.
+/// Exit code of a program that Ctrl-C has ended, as shells have it: 128 and the number of the signal.
+const INTERRUPTED: i32 = 130;
+
+/// Becomes true when the user wants an end: then whatever is there is the result, once what is under way is done. Who
+/// does not want to wait for that asks again.
 pub(super) fn stop_on_ctrl_c() -> Arc<AtomicBool> {
     let stop = Arc::new(AtomicBool::new(false));
     let stopped = Arc::clone(&stop);
-    if let Err(error) = ctrlc::set_handler(move || stopped.store(true, Ordering::Release)) {
+    let asked = move || match stopped.swap(true, Ordering::AcqRel) {
+        false => write_line("ending with what there is; Ctrl-C again ends at once, without"),
+        true => std::process::exit(INTERRUPTED),
+    };
+    if let Err(error) = ctrlc::set_handler(asked) {
         eprintln!("Ctrl-C will end it without a result: {error}");
     }
     stop

@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use record::capacity::Capacity;
 use record::comparison::Comparison;
 use record::result::RunResult;
 use record::story::Line;
@@ -71,6 +72,11 @@ pub(super) fn add_to_job_summary(record: &Record) {
 /// The same for what has changed between two sets of runs.
 pub(super) fn add_comparison_to_job_summary(comparison: &Comparison) {
     add_to_job(|file| reports::run_folder::append_comparison(file, comparison));
+}
+
+/// The same for what a system carries.
+pub(super) fn add_capacity_to_job_summary(capacity: &Capacity) {
+    add_to_job(|file| reports::run_folder::append_capacity(file, capacity));
 }
 
 fn add_to_job(append: impl FnOnce(&Path) -> Result<(), reports::run_folder::Error>) {

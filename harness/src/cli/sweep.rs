@@ -12,7 +12,7 @@ use record::result::Verdict;
 use reports::page::Language;
 use reports::run_folder as run_folder_files;
 
-use super::progress::Line;
+use super::progress::{Line, stop_on_ctrl_c};
 use super::run::{draw_seed, find, load, print, quoted, request, shared_flags, terminal_style};
 use super::{Exit, Format, PlayArgs, RunArgs, length_of_time, run_folder};
 use crate::capacity::levels::{Load, Sweep};
@@ -21,9 +21,8 @@ use crate::rehearsal::Error;
 use crate::system::System;
 use crate::target::Target;
 
-/// What a sweep leaves: for programs, and for people.
+/// What a sweep leaves for programs.
 const FILE: &str = "capacity.json";
-const PAGE: &str = "capacity.html";
 /// More combinations of settings than anybody reads.
 const CURVES_MAX: usize = 64;
 
@@ -57,10 +56,10 @@ pub(super) fn sweep(systems: &[&dyn System], args: &RunArgs) -> Exit {
     };
     let runs = plan.runs();
     let jobs = args.sweep.jobs.or(std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
-    let line = Line::new();
+    let (stop, line) = (stop_on_ctrl_c(), Line::new());
     let show = |done: usize| line.show(|| format!("{done} of {runs} runs"));
     show(0);
-    let played = capacity::play(system, &plan, jobs, &show);
+    let played = capacity::play(system, &plan, jobs, &stop, &show);
     line.clear();
     let capacity = match played {
         Ok(capacity) => capacity,
@@ -78,6 +77,7 @@ pub(super) fn sweep(systems: &[&dyn System], args: &RunArgs) -> Exit {
     if let Err(message) = &written {
         eprintln!("{message}");
     }
+    run_folder::add_capacity_to_job_summary(&capacity);
     let text = match args.format {
         Format::Json => capacity.to_json(),
         Format::Human => reports::capacity::render(&capacity, terminal_style()),
@@ -110,9 +110,9 @@ pub(super) fn report(folder: &Path, language: Language) -> Exit {
             return Exit::Usage;
         }
     };
-    let written = fs::write(folder.join(PAGE), reports::page::capacity::render(&capacity, language));
+    let written = run_folder_files::render_capacity(folder, &capacity, language);
     if let Err(error) = &written {
-        eprintln!("cannot write {}: {error}", folder.join(PAGE).display());
+        eprintln!("{error}");
     }
     let printed = print(&reports::capacity::render(&capacity, terminal_style()));
     if written.is_err() { Exit::Internal } else { printed }
@@ -123,7 +123,7 @@ fn write(folder: &Path, capacity: &Capacity, language: Language) -> Result<(), S
     let io = |error: std::io::Error| format!("cannot write the run folder {}: {error}", folder.display());
     fs::create_dir_all(folder).map_err(io)?;
     fs::write(folder.join(FILE), capacity.to_json()).map_err(io)?;
-    fs::write(folder.join(PAGE), reports::page::capacity::render(capacity, language)).map_err(io)?;
+    run_folder_files::render_capacity(folder, capacity, language).map_err(|error| error.to_string())?;
     run_folder::point_latest_at(folder).map_err(io)
 }
 

@@ -1,8 +1,9 @@
 //! `rehearse run --sweep`: what it plays, says and leaves, and what it refuses.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::Output;
+use std::process::{Command, Output, Stdio};
 
 use record::capacity::{Capacity, NoFit};
 use record::result::Verdict;
@@ -97,6 +98,33 @@ fn settings_are_swept_and_a_report_says_what_it_found() {
     let capacity = document(&rehearse(folder.path(), &words).stdout);
     let slow = |curve: usize| capacity.curves[curve].levels[1].service_levels[0].observed_us;
     assert!(slow(1) < slow(0), "two cores are faster than one: {capacity:?}");
+}
+
+/// Ctrl-C leaves what there is of the levels that were played to their end: the highest, which go first.
+#[test]
+fn a_sweep_that_is_stopped_says_what_it_has() {
+    let folder = temporary();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rehearse"));
+    command.current_dir(folder.path()).args(SMALL).args(["--sweep", "load=0.5x..1x/100", "--repeat", "5"]);
+    command.args(["--jobs", "1", "--format", "json"]).env("NO_COLOR", "1");
+    command.env("GITHUB_STEP_SUMMARY", folder.path().join("job.md"));
+    let mut child =
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts");
+    // The first line of progress comes after some runs.
+    let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines().map_while(Result::ok);
+    assert!(lines.any(|line| line.ends_with(" of 500 runs")), "a line of progress");
+    let sent = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
+    assert!(sent.is_ok_and(|status| status.success()), "kill -INT");
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!(output.status.code(), Some(0), "{}", lines.collect::<Vec<_>>().join("\n"));
+    let capacity = document(&output.stdout);
+    let [curve] = &capacity.curves[..] else { panic!("{capacity:?}") };
+    assert!(!curve.levels.is_empty() && curve.levels.iter().all(|level| level.runs.len() == 5), "{curve:?}");
+    assert_eq!(curve.levels.len() + capacity.levels_not_played, 100);
+    assert_eq!(curve.levels.last().map(|level| level.factor), Some(1.0));
+    let summary = fs::read_to_string(folder.path().join("job.md")).expect("the summary of the job");
+    assert_eq!(summary, fs::read_to_string(folder.path().join("runs/latest/summary.md")).expect("a summary"));
+    assert!(summary.contains(&format!("Stopped: {} of 100 levels", capacity.levels_not_played)), "{summary}");
 }
 
 #[test]

@@ -52,6 +52,7 @@ fn head(capacity: &Capacity, words: &Words) -> Markup {
             @for curve in &capacity.curves {
                 p.why { @if !curve.settings.is_empty() { b { (settings(curve)) } " · " } (sentence(curve, words)) }
             }
+            @if let Some(stopped) = stopped(capacity, words) { p.why { b { (stopped) } } }
             @if !capacity.about.is_empty() { p.about { (capacity.about) } }
             dl.facts {
                 div { dt { (words.seed) } dd { (seeds.join(", ")) } }
@@ -63,6 +64,14 @@ fn head(capacity: &Capacity, words: &Words) -> Markup {
             div.replay { span.label { (words.replay) } code { (capacity.replay) } }
         }
     }
+}
+
+fn stopped(capacity: &Capacity, words: &Words) -> Option<String> {
+    let english = crate::capacity::stopped(capacity)?;
+    Some(match words.language() {
+        Language::English => english,
+        Language::Chinese => format!("已中止：{} 个负载级别未运行。", capacity.levels_not_played),
+    })
 }
 
 fn verdict(verdict: Verdict, words: &Words) -> &'static str {

@@ -7,12 +7,14 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use record::result::Verdict;
+use reports::page::capacity::render as render_capacity;
 use reports::page::{Language, render};
 use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::parsed::{one, text};
-use crate::synthetic;
+use crate::{capacity, synthetic};
 
 /// Seconds after which a browser that hangs is stopped.
 const PATIENCE_S: &str = "120";
@@ -85,10 +87,15 @@ fn assert_none(found: &Value, name: &str) {
     assert_eq!(found[name], serde_json::json!([]), "{name} in {found:#}");
 }
 
-fn assert_well(found: &Value) {
+/// A page that behaves, whatever is on it.
+fn assert_sound(found: &Value) {
     for name in ["console", "errors", "forbidden", "requests", "empty", "misaligned", "wide", "wrong"] {
         assert_none(found, name);
     }
+}
+
+fn assert_well(found: &Value) {
+    assert_sound(found);
     let count = |name: &str| found["counts"][name].as_u64().unwrap_or_default();
     assert!(count("charts") > 20 && count("faults") == 3 && count("curves") == 8, "{found:#}");
     assert_eq!(count("hovered"), count("panels"), "{found:#}");
@@ -108,6 +115,23 @@ fn shows_and_answers_on_a_phone_in_chinese() {
     if let Some(found) = findings(&page, "", PHONE) {
         assert_eq!(found["width"], PHONE, "{found:#}");
         assert_well(&found);
+    }
+}
+
+#[test]
+fn what_a_system_carries_is_shown_at_a_desk_and_on_a_phone() {
+    let saturated = capacity::capacity(Verdict::Held, vec![capacity::saturated()]);
+    let odd = capacity::odd();
+    for (capacity, language, width, charts) in [
+        (&saturated, Language::English, DESK, 2),
+        (&saturated, Language::Chinese, PHONE, 2),
+        (&odd, Language::English, PHONE, 8),
+    ] {
+        let page = render_capacity(capacity, language);
+        if let Some(found) = findings(&page, "", width) {
+            assert_sound(&found);
+            assert_eq!(found["counts"]["charts"], charts, "{found:#}");
+        }
     }
 }
 

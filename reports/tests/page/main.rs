@@ -1,6 +1,8 @@
-//! `report.html`: its numbers, its charts, its safety, its size, and how it behaves in a real browser.
+//! `report.html`: its numbers, its charts, its safety, its size, and how it behaves in a real browser; and the same of
+//! `capacity.html`.
 
 mod browser;
+mod capacity;
 mod charts;
 mod hostile;
 mod numbers;

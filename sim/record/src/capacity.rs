@@ -42,7 +42,10 @@ pub struct Capacity {
     pub load_s: f64,
     /// Simulated seconds at the beginning of the load that are left out.
     pub warm_up_s: f64,
-    /// Whether an invariant was violated at any level; otherwise, whether any level meets the service levels.
+    /// Levels that were asked for and not played, over all curves: the sweep was stopped.
+    pub levels_not_played: usize,
+    /// Whether an invariant was violated at any level; otherwise, whether any level meets the service levels. Invalid if
+    /// nobody came, or if none does and not all were played.
     pub verdict: Verdict,
     /// One for each combination of the settings that were swept; a single one where none was.
     pub curves: Vec<Curve>,

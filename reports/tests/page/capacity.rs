@@ -1,4 +1,4 @@
-//! What a sweep says, on the screen and on its page, from figures that are always the same.
+//! What a sweep says, on the screen, in a job's summary and on its page, from figures that are always the same.
 
 use std::collections::BTreeMap;
 
@@ -57,7 +57,7 @@ fn level(factor: f64, concurrency: f64, p95_ms: u64, busy: f64) -> Level {
     }
 }
 
-fn saturated() -> Curve {
+pub(crate) fn saturated() -> Curve {
     Curve {
         settings: BTreeMap::new(),
         levels: vec![
@@ -85,7 +85,7 @@ fn saturated() -> Curve {
     }
 }
 
-fn capacity(verdict: Verdict, curves: Vec<Curve>) -> Capacity {
+pub(crate) fn capacity(verdict: Verdict, curves: Vec<Curve>) -> Capacity {
     Capacity {
         schema: SCHEMA,
         scenario: "ticketing/capacity".to_owned(),
@@ -97,6 +97,7 @@ fn capacity(verdict: Verdict, curves: Vec<Curve>) -> Capacity {
         replay: "rehearse run ticketing/capacity --seed 7 --sweep load=0.25x,0.5x,1x,2x,4x".to_owned(),
         load_s: 30.0,
         warm_up_s: 10.0,
+        levels_not_played: 0,
         verdict,
         curves,
     }
@@ -116,7 +117,7 @@ fn a_system_that_saturates() {
 }
 
 /// Curves without an end: never missed, missed at once, too few levels, a straight line.
-fn odd() -> Capacity {
+pub(crate) fn odd() -> Capacity {
     let with = |value: &str| BTreeMap::from([("cpu.cores".to_owned(), value.to_owned())]);
     let straight = Fit { knee: None, no_knee: Some(NoKnee::StraightLine), ceiling: None, ..fit() };
     let far = NoKnee::AboveTheLevels { measured: 60.0, knee: 12_345.6 };
@@ -152,6 +153,19 @@ fn odd() -> Capacity {
 #[test]
 fn systems_that_show_no_knee() {
     insta::assert_snapshot!(reports::capacity::render(&odd(), plain()));
+}
+
+#[test]
+fn a_sweep_that_was_stopped() {
+    let folder = tempfile::TempDir::new().expect("a temporary folder");
+    let summary = folder.path().join("summary.md");
+    let stopped = Capacity { levels_not_played: 3, ..capacity(Verdict::Held, vec![saturated()]) };
+    reports::run_folder::append_capacity(&summary, &stopped).expect("writable");
+    insta::assert_snapshot!(std::fs::read_to_string(summary).expect("a summary"));
+    let sentence = "Stopped: 3 of 8 levels not played.";
+    assert!(reports::capacity::render(&stopped, plain()).contains(sentence));
+    assert!(page::capacity::render(&stopped, Language::English).contains(sentence));
+    assert!(page::capacity::render(&stopped, Language::Chinese).contains("3 个负载级别未运行"));
 }
 
 /// The SVG of the charts, an element in a line.
