@@ -170,6 +170,7 @@ fn scheduling(strategy: Strategy) -> sim::Strategy {
     match strategy {
         Strategy::Fifo => sim::Strategy::Fifo,
         Strategy::Random => sim::Strategy::Random,
+        Strategy::RandomWithin { from, until } => sim::Strategy::RandomWithin { from, until },
         Strategy::Pct { depth, steps } => sim::Strategy::Pct { depth, steps },
     }
 }
@@ -223,7 +224,7 @@ async fn perform(
     }
     let conclusion = production.conclude();
     if let Some(watcher) = &watcher {
-        watcher.end(&crowd.hosts(), &conclusion.lost);
+        watcher.end(&crowd.hosts(), &conclusion);
     }
     let plan = Plan { faults: planned, arrived: crowd.arrived() };
     Ok(Shown { conclusion, history, faults, plan, story: story::end() })
@@ -284,7 +285,7 @@ fn judge(request: &Request, outcome: Outcome<Result<Shown, String>>) -> Result<P
         Ok(Err(error)) => return Err(broken(error)),
         Err(error) => return Err(broken(error.to_string())),
     };
-    let Conclusion { mut invariants, tables, noticed, lost } = shown.conclusion;
+    let Conclusion { mut invariants, tables, noticed, lost, .. } = shown.conclusion;
     invariants.extend(always(&outcome.coverage, &outcome.broken));
     invariants.push(no_panic(&outcome.panics, outcome.polls));
     let latencies = shown.history.latencies();

@@ -126,8 +126,19 @@ pub struct Conclusion {
     /// When the system noticed by itself that something was wrong, since the start of the simulation: a node held for
     /// failed, a breaker that opened, a health check that failed. Empty if nothing in it watches.
     pub noticed: Vec<Duration>,
+    /// When another instance took over what one had served, in order of time.
+    pub failovers: Vec<Failover>,
     /// What was acknowledged to customers and is not there any more, each once.
     pub lost: Vec<LostWrite>,
+}
+
+/// An instance takes over what another one has served: a replica becomes a master.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failover {
+    /// When, since the start of the simulation.
+    pub at: Duration,
+    /// The host that serves it from then on.
+    pub host: String,
 }
 
 /// An acknowledged write that the system does not have any more. Both times are since the start of the simulation.

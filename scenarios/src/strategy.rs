@@ -1,9 +1,12 @@
-//! Scheduling strategies as people write them: `random`, `fifo`, or `pct:DEPTH:POLLS`.
+//! Scheduling strategies as people write them: `random`, `random:FROM..UNTIL`, `fifo`, or `pct:DEPTH:POLLS`.
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::duration;
 
 /// Who runs next among tasks that are ready in the same instant.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -13,6 +16,13 @@ pub enum Strategy {
     /// Any, equally likely.
     #[default]
     Random,
+    /// Any within a stretch of simulated time, the one that has been ready longest before and after it.
+    RandomWithin {
+        /// Since the start of the simulation.
+        from: Duration,
+        /// Up to here, excluded; after `from`.
+        until: Duration,
+    },
     /// The one of highest priority; priorities change at random steps (Burckhardt et al., ASPLOS 2010).
     Pct {
         /// Ordering constraints of the bugs to be found.
@@ -23,13 +33,16 @@ pub enum Strategy {
 }
 
 /// What was expected of a text that is no strategy.
-pub const EXPECTED: &str = "random, fifo or pct:DEPTH:POLLS";
+pub const EXPECTED: &str = "random, random:FROM..UNTIL, fifo or pct:DEPTH:POLLS";
 
 impl fmt::Display for Strategy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Strategy::Fifo => f.write_str("fifo"),
             Strategy::Random => f.write_str("random"),
+            Strategy::RandomWithin { from, until } => {
+                write!(f, "random:{}..{}", duration::format(*from), duration::format(*until))
+            }
             Strategy::Pct { depth, steps } => write!(f, "pct:{depth}:{steps}"),
         }
     }
@@ -43,6 +56,10 @@ impl FromStr for Strategy {
         let strategy = match (parts.next(), parts.next(), parts.next(), parts.next()) {
             (Some("fifo"), None, ..) => Some(Strategy::Fifo),
             (Some("random"), None, ..) => Some(Strategy::Random),
+            (Some("random"), Some(within), None, _) => within.split_once("..").and_then(|(from, until)| {
+                let (from, until) = (duration::parse(from).ok()?, duration::parse(until).ok()?);
+                (from < until).then_some(Strategy::RandomWithin { from, until })
+            }),
             (Some("pct"), Some(depth), Some(steps), None) => depth
                 .parse()
                 .ok()
@@ -73,10 +90,23 @@ mod tests {
 
     #[test]
     fn strategies_are_read_as_they_are_written() {
-        for text in ["random", "fifo", "pct:2:10000"] {
+        for text in ["random", "random:1200ms..1250ms", "random:0s..1us", "fifo", "pct:2:10000"] {
             assert_eq!(text.parse::<Strategy>().expect("read").to_string(), text);
         }
-        for text in ["", "pct", "pct:2", "pct:x:1", "pct:1:2:3", "random:1", "fair"] {
+        for text in [
+            "",
+            "pct",
+            "pct:2",
+            "pct:x:1",
+            "pct:1:2:3",
+            "random:1",
+            "random:1s",
+            "random:2s..1s",
+            "random:1s..1s",
+            "random:1..2",
+            "random:1s..2s:3",
+            "fair",
+        ] {
             assert!(text.parse::<Strategy>().is_err(), "{text}");
         }
     }

@@ -117,6 +117,7 @@ fn leave(start: &Start<'_>, capsule: &Capsule, shrunk: Shrunk, out: Option<&Path
     shown += &format!("  faults      {}\n", scenario.faults.len());
     shown += &format!("  customers   {}\n", customers(&scenario));
     shown += &format!("  operations  {}\n", played.history.len());
+    shown += &format!("  schedule    {}\n", scenario.play.strategy.unwrap_or_default());
     shown += &format!("  tried       {tried} candidates in {:.1} s\n\n{text}\n", wall.as_secs_f64());
     shown += &format!("{story}\n{line}\n");
     Ok(shown)

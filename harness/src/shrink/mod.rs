@@ -41,6 +41,12 @@ const STEP_MAX: Duration = Duration::from_secs(4);
 const STEP_SHARE: u32 = 12;
 /// Seeds that a candidate is tried with at most.
 const SEEDS_MAX: usize = 200;
+/// The part of the budget that is held back for the schedule when one order of the tasks does not do.
+const NARROW_SHARE: u32 = 8;
+/// The stretch of time in which tasks run in any order is cut by one of at most so many parts of it.
+const PARTS_MAX: u64 = 16;
+/// Seeds that a shorter stretch is tried with.
+const NARROW_SEEDS: Range<usize> = 0..6;
 /// How many customers the smallest plans have.
 const SMALL_CROWDS: &[usize] = &[1, 2, 3, 5, 8];
 /// Seeds that the smallest plans are tried with: first all plans with a few.
@@ -303,9 +309,19 @@ impl Shrinker<'_> {
         Ok(())
     }
 
-    /// Everything that makes it simpler, again and again until nothing does.
+    /// A simpler plan, and a simpler schedule before and after that.
     fn simplify(&mut self) -> Result<(), Error> {
         self.schedule()?;
+        let is_ordered = self.best.play.strategy == Some(Strategy::Fifo);
+        let held_back = if is_ordered { Duration::ZERO } else { self.trials.left() / NARROW_SHARE };
+        self.trials.end_sooner(held_back);
+        self.simplify_plan()?;
+        self.trials.end_later(held_back);
+        self.narrow()
+    }
+
+    /// Everything that makes the plan simpler, again and again until nothing does.
+    fn simplify_plan(&mut self) -> Result<(), Error> {
         if plan::customers(&self.best).len() > CROWD {
             self.customers()?;
         }
@@ -416,18 +432,47 @@ impl Shrinker<'_> {
         error.map_or(Ok(()), Err)
     }
 
+    fn with_strategy(&self, strategy: Option<Strategy>) -> Scenario {
+        Scenario { play: Play { strategy, ..self.best.play.clone() }, ..self.best.clone() }
+    }
+
     /// One order of the tasks that are ready, if that will do; else any.
     fn schedule(&mut self) -> Result<(), Error> {
-        let with = |strategy| {
-            let play = Play { strategy, ..self.best.play.clone() };
-            Scenario { play, ..self.best.clone() }
-        };
+        let with = |strategy| self.with_strategy(strategy);
         let candidates = match self.best.play.strategy {
             Some(Strategy::Fifo) => vec![],
             None | Some(Strategy::Random) => vec![with(Some(Strategy::Fifo))],
-            Some(Strategy::Pct { .. }) => vec![with(Some(Strategy::Fifo)), with(None)],
+            Some(Strategy::RandomWithin { .. } | Strategy::Pct { .. }) => {
+                vec![with(Some(Strategy::Fifo)), with(None)]
+            }
         };
         self.attempt(&candidates).map(drop)
+    }
+
+    /// Where one order will not do, it will before and after the choices that make the failure: delta debugging on the
+    /// choices, as a stretch of time outside of which there are none.
+    fn narrow(&mut self) -> Result<(), Error> {
+        self.schedule()?;
+        if matches!(self.best.play.strategy, None | Some(Strategy::Random)) {
+            let end = self.survey(false)?.result.simulated_s.ceil();
+            let until = Duration::try_from_secs_f64(end).unwrap_or(scenarios::duration::MAX);
+            let whole = Strategy::RandomWithin { from: Duration::ZERO, until };
+            self.attempt(&[self.with_strategy(Some(whole))])?;
+        }
+        let mut parts = 2;
+        while parts <= PARTS_MAX {
+            let Some(Strategy::RandomWithin { from, until }) = self.best.play.strategy else { return Ok(()) };
+            let width_ms = (until.saturating_sub(from)).as_millis() as u64;
+            if width_ms < 2 {
+                return Ok(());
+            }
+            let part = Duration::from_millis((width_ms / parts).max(1));
+            let candidates = [(from + part, until), (from, until - part)]
+                .map(|(from, until)| self.with_strategy(Some(Strategy::RandomWithin { from, until })));
+            let is_narrower = self.attempt_with(&candidates, NARROW_SEEDS)?.is_some();
+            parts = if is_narrower { 2 } else { parts * 2 };
+        }
+        Ok(())
     }
 
     fn faults(&mut self) -> Result<(), Error> {

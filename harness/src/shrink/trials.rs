@@ -108,6 +108,16 @@ impl<'a> Trials<'a> {
         self.until.saturating_duration_since(now())
     }
 
+    /// Holds a part of the budget back.
+    pub(super) fn end_sooner(&mut self, by: Duration) {
+        self.until -= by;
+    }
+
+    /// Gives back what was held back.
+    pub(super) fn end_later(&mut self, by: Duration) {
+        self.until += by;
+    }
+
     /// Has the budget ended, or somebody stopped it?
     pub(super) fn is_over(&self) -> bool {
         self.left().is_zero() || self.stop.load(Ordering::Acquire)

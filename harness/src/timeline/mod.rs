@@ -22,7 +22,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use record::history::{History, Operation, Outcome};
-use record::timeline::{LostOperation, SCHEMA, Timeline};
+use record::timeline::{FailoverRecord, LostOperation, SCHEMA, Timeline};
 use world::host::Host;
 use world::{cpu, net, sim};
 
@@ -32,7 +32,7 @@ pub use self::windows::Windows;
 use crate::faults::Faults;
 use crate::lock;
 use crate::rehearsal::{Played, Request};
-use crate::system::{Instruments, LostWrite, Production};
+use crate::system::{Conclusion, Failover, Instruments, LostWrite, Production};
 
 /// Watches one run, for people while it goes and for its report afterwards. Clones watch the same run.
 #[derive(Debug, Clone, Default)]
@@ -60,6 +60,7 @@ struct Seen {
     samples: Samples,
     topology: Topology,
     load_until: Duration,
+    failovers: Vec<Failover>,
     lost: Vec<LostWrite>,
 }
 
@@ -142,11 +143,16 @@ impl Watch {
             gauges,
             hosts: seen.topology.hosts(&seen.samples.busy(&windows)),
             links: seen.topology.links(),
+            failovers: seen.failovers.iter().map(failover).collect(),
             lost: played.history.with_operations(|operations| lost(&seen.lost, operations)),
             stories: Vec::new(),
             tables: played.tables.clone(),
         }
     }
+}
+
+fn failover(failover: &Failover) -> FailoverRecord {
+    FailoverRecord { at_s: failover.at.as_secs_f64(), host: failover.host.clone() }
 }
 
 /// Acknowledged operations whose effect is missing, by time of the loss.
@@ -218,11 +224,12 @@ impl Watcher {
 
     /// The run is over: a last look, and what can be told at the end only. `clients` are the hosts that customers
     /// acted from.
-    pub(crate) fn end(&self, clients: &BTreeSet<Host>, lost: &[LostWrite]) {
+    pub(crate) fn end(&self, clients: &BTreeSet<Host>, conclusion: &Conclusion) {
         let mut looking = self.lock();
         looking.look(true);
         let mut seen = looking.watch.seen();
-        seen.lost = lost.to_vec();
+        seen.failovers.clone_from(&conclusion.failovers);
+        seen.lost.clone_from(&conclusion.lost);
         seen.topology = Topology::of(clients, &net::traffic());
     }
 }

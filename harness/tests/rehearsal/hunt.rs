@@ -109,7 +109,10 @@ fn wrong_hunts_are_explained() {
         (&["hunt", "ticketing/peak", "--mutant", "ticketing.x"], "has no such mutant"),
         (&["hunt", "ticketing/peak", "--strategy", "fair"], "possible values: random, pct, mixed"),
         (&["replay", "nowhere.json"], "nowhere.json: cannot be read"),
-        (&["run", "ticketing/peak", "--strategy", "fair"], "expected random, fifo or pct:DEPTH:POLLS"),
+        (
+            &["run", "ticketing/peak", "--strategy", "fair"],
+            "expected random, random:FROM..UNTIL, fifo or pct:DEPTH:POLLS",
+        ),
     ] {
         let (code, text) = said(&rehearse(folder.path(), words));
         assert_eq!(code, Some(2), "{words:?}: {text}");

@@ -86,7 +86,12 @@ fn what_runs_leave_is_of_the_published_schemas_and_tells_the_same() {
         let record = run_folder::read(&folder).unwrap_or_else(|error| panic!("{}: {error}", run.0));
         tells_the_same(&record.result, &record.timeline);
         verdicts.push(record.result.verdict);
-        let Timeline { stories, lost, links, gauges, .. } = record.timeline;
+        let Timeline { stories, failovers, lost, links, gauges, .. } = record.timeline;
+        // Replicas take over in the scenarios that cut masters off, after somebody has noticed.
+        let detected = record.result.recovery.iter().filter_map(|recovery| recovery.detected_s);
+        let first = detected.fold(f64::INFINITY, f64::min);
+        assert!(failovers.iter().all(|it| it.host.starts_with("redis-") && it.at_s > first), "{failovers:?}");
+        assert_eq!(["split", "lost"].contains(&run.0), !failovers.is_empty(), "{}", run.0);
         let violated = record.result.invariants.iter().filter(|invariant| !invariant.held);
         assert_eq!(
             stories.iter().map(|story| &story.invariant).collect::<Vec<_>>(),

@@ -3,7 +3,7 @@
 
 use maud::{Markup, html};
 use record::result::{FaultRecord, Recovery, RunResult};
-use record::timeline::LostOperation;
+use record::timeline::{FailoverRecord, LostOperation};
 
 use super::Input;
 use super::axis::TimeAxis;
@@ -35,6 +35,9 @@ pub(super) fn overlay(input: &Input<'_>, axis: &TimeAxis, words: &Words, target:
         @if load_until_s > 0.0 && load_until_s < axis.end_s {
             i.moment.rest title=(words.load_ends) style={ "left:" (axis.percent(load_until_s)) "%" } {}
         }
+        @for failover in &input.timeline.failovers {
+            i.moment.failover title={ (words.failover_long) ": " (failover.host) } style={ "left:" (axis.percent(failover.at_s)) "%" } {}
+        }
         @for (recovery, fault) in recoveries(result) {
             @if let Some(at) = recovery.detected_s {
                 i.moment.detected title=(words.noticed) style={ "left:" (axis.percent(at)) "%" } {}
@@ -57,6 +60,7 @@ pub(super) fn legend(input: &Input<'_>, words: &Words) -> Markup {
         p.marks-legend {
             @if !result.faults.is_empty() { span { i.swatch.band {} (words.fault) } }
             @if result.recovery.iter().any(|recovery| recovery.detected_s.is_some()) { span { i.swatch.detected {} (words.noticed) } }
+            @if !input.timeline.failovers.is_empty() { span title=(words.failover_long) { i.swatch.failover {} (words.failover) } }
             @if result.recovery.iter().any(|recovery| recovery.rto_s.is_some()) { span { i.swatch.recovered {} (words.back) } }
             @if result.invariants.iter().any(|invariant| invariant.first_violation.is_some()) { span { i.swatch.violation {} (words.violation) } }
             @if input.timeline.load_until_s > 0.0 { span { i.swatch.rest {} (words.load_ends) } }
@@ -81,7 +85,7 @@ pub(super) fn list(input: &Input<'_>, axis: Option<&TimeAxis>, times: &Markup, w
                     li.fault #{ "fault-" (index) } data-fault=(index) {
                         (headline(index, fault, axis.is_some(), words))
                         @if let Some(axis) = axis { (track(input, axis, fault, recovery, words)) }
-                        @if let Some(recovery) = recovery { (sentence(recovery, words)) }
+                        @if let Some(recovery) = recovery { (sentence(input, recovery, words)) }
                     }
                 }
             }
@@ -129,6 +133,9 @@ fn track(
                 @if let Some(at) = recovery.detected_s {
                     i.glyph.detected style={ "left:" (axis.percent(at)) "%" } title={ (words.noticed) " " (units::seconds(at)) } { "◇" }
                 }
+                @for failover in failovers_after(input, recovery.fault) {
+                    i.glyph.failover style={ "left:" (axis.percent(failover.at_s)) "%" } title={ (words.failover) " " (units::seconds(failover.at_s)) " " (failover.host) } { "▲" }
+                }
                 @if recovery.rto_s.is_some() {
                     i.glyph.recovered style={ "left:" (axis.percent(back_s)) "%" } title={ (words.back) " " (units::seconds(back_s)) } { "●" }
                 }
@@ -155,8 +162,17 @@ fn lost_by<'a>(input: &'a Input<'_>, recovery: &'a Recovery) -> impl Iterator<It
     input.timeline.lost.iter().filter(move |lost| taking(lost.lost_s) == Some(recovery.fault))
 }
 
+/// The failovers between the beginning of this fault and that of the next one.
+fn failovers_after<'a>(input: &'a Input<'_>, fault: u64) -> impl Iterator<Item = &'a FailoverRecord> {
+    let last_before = |at_s: f64| {
+        let before = (0_u64..).zip(&input.result.faults).filter(|(_, fault)| fault.from_s <= at_s);
+        before.max_by(|(_, one), (_, other)| one.from_s.total_cmp(&other.from_s)).map(|(index, _)| index)
+    };
+    input.timeline.failovers.iter().filter(move |failover| last_before(failover.at_s) == Some(fault))
+}
+
 /// How the system came back, in figures beside what is allowed.
-fn sentence(recovery: &Recovery, words: &Words) -> Markup {
+fn sentence(input: &Input<'_>, recovery: &Recovery, words: &Words) -> Markup {
     let allowed =
         |limit: Option<f64>| limit.map(|limit| format!("{} {}", words.allowed, units::seconds(limit)));
     let rpo_met = recovery.rpo_limit_s.is_none_or(|limit| recovery.rpo_s <= limit);
@@ -165,6 +181,12 @@ fn sentence(recovery: &Recovery, words: &Words) -> Markup {
             div {
                 dt { "◇ " (words.noticed) }
                 dd data-field="detected_s" data-value=[recovery.detected_s] { (recovery.detected_s.map_or_else(|| words.never.to_owned(), units::seconds)) }
+            }
+            @for failover in failovers_after(input, recovery.fault) {
+                div {
+                    dt title=(words.failover_long) { "▲ " (words.failover) }
+                    dd data-field="failover_s" data-value=(failover.at_s) { (units::seconds(failover.at_s)) " " (failover.host) }
+                }
             }
             div {
                 dt title=(words.rto_long) { "RTO" }

@@ -105,6 +105,8 @@ words! {
     no_faults: "No fault was injected.", "未注入故障。";
     fault: "fault", "故障";
     noticed: "noticed", "发现故障";
+    failover: "failover", "故障转移";
+    failover_long: "failover: another instance took over", "故障转移：另一实例接管";
     back: "back", "恢复";
     not_back: "not seen to be back", "未见恢复";
     allowed: "allowed", "允许";

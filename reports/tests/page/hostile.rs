@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use record::result::{FaultRecord, Recovery};
-use record::timeline::{Gauge, Timeline};
+use record::timeline::{FailoverRecord, Gauge, Timeline};
 use reports::page::{Language, WindowLatency, render};
 use scraper::Html;
 
@@ -70,6 +70,9 @@ fn hostile_run() -> Run {
     }
     for (index, link) in timeline.links.iter_mut().enumerate() {
         (link.from, link.to) = (hostile(index % 7), hostile(index % 5));
+    }
+    for failover in &mut timeline.failovers {
+        failover.host = hostile(18);
     }
     for lost in &mut timeline.lost {
         (lost.name, lost.subject) = (hostile(14), hostile(15));
@@ -217,6 +220,8 @@ fn damaged() -> Vec<Run> {
                 lost_acknowledged: u64::MAX,
             };
             run.result.recovery = vec![recovery(0), recovery(9), recovery(u64::MAX)];
+            let at = |at_s| FailoverRecord { at_s, host: String::new() };
+            run.timeline.failovers = [f64::NAN, f64::INFINITY, -1.0, 1e300].map(at).to_vec();
         },
         |run| {
             let odd = WindowLatency {

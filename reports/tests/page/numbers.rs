@@ -2,6 +2,7 @@
 //! read as they are rounded for them.
 
 use record::result::RunResult;
+use record::timeline::Timeline;
 use reports::page::{Language, render};
 use scraper::ElementRef;
 
@@ -77,6 +78,7 @@ fn are_those_of_the_result() {
         }
         invariants(&html, &result);
         recoveries(&html, &result);
+        failovers(&html, &run.timeline);
     }
 }
 
@@ -99,6 +101,19 @@ fn invariants(html: &scraper::Html, result: &RunResult) {
             (Some(place.name.as_str()), Some(place.hits))
         );
     }
+}
+
+fn failovers(html: &scraper::Html, timeline: &Timeline) {
+    let shown: Vec<_> =
+        all(html, "[data-field=failover_s]").into_iter().map(|field| (value(field), text(field))).collect();
+    assert_eq!(shown.len(), timeline.failovers.len());
+    for ((at_s, text), failover) in shown.into_iter().zip(&timeline.failovers) {
+        assert_eq!(at_s, Some(failover.at_s));
+        assert!(text.ends_with(&failover.host), "{text}");
+    }
+    // Over each chart.
+    let panels = all(html, ".panel").len();
+    assert_eq!(all(html, ".panel .moment.failover").len(), panels * timeline.failovers.len());
 }
 
 fn recoveries(html: &scraper::Html, result: &RunResult) {

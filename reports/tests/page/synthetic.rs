@@ -13,7 +13,8 @@ use record::result::{
 use record::story::{Kind, Line};
 use record::table::Table;
 use record::timeline::{
-    self, Gauge, HostRecord, LinkRecord, LostOperation, OperationSeries, Timeline, ViolationStory,
+    self, FailoverRecord, Gauge, HostRecord, LinkRecord, LostOperation, OperationSeries, Timeline,
+    ViolationStory,
 };
 use reports::page::{Input, Latencies, WindowLatency};
 use reports::run_folder::{self, Record};
@@ -278,6 +279,7 @@ fn timeline(windows: usize, window_s: f64) -> Timeline {
         gauges: gauges(windows, window_s),
         hosts: hosts(windows, window_s),
         links: links(),
+        failovers: vec![FailoverRecord { at_s: 16.5, host: "redis-a2".to_owned() }],
         lost: vec![lost(45, 10.25), lost(71, 12.5), lost(90, 13.062_5)],
         stories: vec![ViolationStory { invariant: "zero-oversell".to_owned(), lines: story() }],
         tables: vec![tickets()],

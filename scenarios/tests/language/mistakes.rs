@@ -299,7 +299,11 @@ fn customers_one_by_one_are_checked_each() {
 fn how_it_is_played_is_checked() {
     for (from, to, hints) in [
         ("seed = 17", "seed = -1", ["the number -1 is out of range", "a whole number from 0"]),
-        ("\"fifo\"", "\"fair\"", ["\"fair\" is no strategy", "random, fifo or pct:DEPTH:POLLS"]),
+        (
+            "\"fifo\"",
+            "\"fair\"",
+            ["\"fair\" is no strategy", "random, random:FROM..UNTIL, fifo or pct:DEPTH:POLLS"],
+        ),
         ("\"fifo\"", "1", ["the number 1 is no text", "a text in quotes"]),
         ("[\"ticketing.seat", "[\"ticketing.seet", ["unknown mutant of system ticketing", "did you mean"]),
     ] {

@@ -42,6 +42,8 @@ pub struct Timeline {
     pub hosts: Vec<HostRecord>,
     /// Who talked to whom, by hosts; hosts that never did are not in it.
     pub links: Vec<LinkRecord>,
+    /// When an instance took over what another one had served, in order of time.
+    pub failovers: Vec<FailoverRecord>,
     /// Acknowledged operations whose effect is missing after recovery.
     pub lost: Vec<LostOperation>,
     /// What led to each violated invariant: all of it around the moment, as told by a second, identical run.
@@ -116,6 +118,15 @@ pub struct LinkRecord {
     pub messages: u64,
     /// Bytes that were delivered.
     pub bytes: u64,
+}
+
+/// An instance took over what another one had served: a replica became a master.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FailoverRecord {
+    /// When, in simulated seconds since the start.
+    pub at_s: f64,
+    /// The host that served it from then on.
+    pub host: String,
 }
 
 /// An acknowledged operation whose effect is missing.

@@ -73,6 +73,14 @@ pub enum Strategy {
     /// Any, equally likely.
     #[default]
     Random,
+    /// Any within a stretch of simulated time, the one that has been ready longest before and after it: as few
+    /// decisions of the seed as a failure takes.
+    RandomWithin {
+        /// Since the start of the simulation.
+        from: Duration,
+        /// Up to here, excluded.
+        until: Duration,
+    },
     /// The ready task of highest priority: random priorities, changed at `depth - 1` random steps. Burckhardt et al.,
     /// "A Randomized Scheduler with Probabilistic Guarantees of Finding Bugs", ASPLOS 2010: a bug that needs `depth`
     /// ordering constraints among n tasks is found by a run with probability at least 1 / (n · steps^(depth-1)).

@@ -223,7 +223,8 @@ impl Production for Sale {
         let invariants = self.monitor.conclude(&staged.history);
         let tables = self.monitor.with_facts(|facts| summary::tables(&self.config, facts, &staged.buyers));
         let lost = staged.history.with_operations(|operations| self.monitor.lost(operations));
-        Conclusion { invariants, tables, noticed: self.monitor.noticed(), lost }
+        let (noticed, failovers) = (self.monitor.noticed(), self.monitor.failovers());
+        Conclusion { invariants, tables, noticed, failovers, lost }
     }
 }
 

@@ -12,12 +12,12 @@ use std::time::Duration;
 use record::history::{History, Operation};
 use record::result::InvariantResult;
 use redis_middleware::cluster::key_slot;
-use redis_middleware::{Changes, Keyspace, Value};
+use redis_middleware::{Alert, Changes, Keyspace, Value};
 use rustc_hash::FxHashSet;
 use ticketing::Config;
 use ticketing::domain::{OrderState, TicketState};
 use ticketing::keys::Key;
-use world::sim;
+use world::{host, sim};
 
 use super::facts::{Change, Facts, Stored, capacities};
 use super::invariants::admission::Admission;
@@ -30,7 +30,7 @@ use super::invariants::zero_oversell::ZeroOversell;
 use super::losses::Losses;
 use super::{redis, telling};
 use crate::check::Invariant;
-use crate::system::LostWrite;
+use crate::system::{Failover, LostWrite};
 
 /// All invariants and the facts that they look at; clones are the same monitor.
 #[derive(Clone)]
@@ -64,6 +64,7 @@ struct State {
     losses: Losses,
     /// When a node came to hold another one for failed.
     noticed: Vec<Duration>,
+    failovers: Vec<Failover>,
     zero_oversell: ZeroOversell,
     no_double_seat: NoDoubleSeat,
     conservation: Conservation,
@@ -208,6 +209,7 @@ impl Monitor {
             facts: Facts::default(),
             losses: Losses::default(),
             noticed: Vec::new(),
+            failovers: Vec::new(),
             zero_oversell: ZeroOversell::new(capacities.clone()),
             no_double_seat: NoDoubleSeat::new(),
             conservation: Conservation::new(capacities),
@@ -246,9 +248,15 @@ impl Monitor {
         // Otherwise a master that does not know that it has been replaced.
     }
 
-    /// A node has come to hold another one for failed.
-    pub(super) fn on_alarm(&self) {
-        self.lock().noticed.push(now());
+    /// A node of the store, on the current host, has something to tell of the cluster.
+    pub(super) fn on_alarm(&self, alert: Alert) {
+        let mut state = self.lock();
+        match alert {
+            Alert::HeldForFailed => state.noticed.push(now()),
+            Alert::TookOver => {
+                state.failovers.push(Failover { at: now(), host: host::current().name() });
+            }
+        }
     }
 
     /// Money moved at the bank.
@@ -291,6 +299,11 @@ impl Monitor {
     /// When Redis noticed that a node of it had failed.
     pub(super) fn noticed(&self) -> Vec<Duration> {
         self.lock().noticed.clone()
+    }
+
+    /// When replicas of Redis took over from their masters.
+    pub(super) fn failovers(&self) -> Vec<Failover> {
+        self.lock().failovers.clone()
     }
 
     /// The acknowledged writes that are missing.

@@ -225,7 +225,7 @@ impl Plan {
                 });
                 let server = Server::new(Options {
                     observer: Some(observer),
-                    alarm: Some(Arc::new(move || alarmed.on_alarm())),
+                    alarm: Some(Arc::new(move |alert| alarmed.on_alarm(alert))),
                     seed: world::rand::u64(),
                     config: config.clone(),
                     commands: Arc::clone(&commands),

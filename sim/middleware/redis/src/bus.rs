@@ -22,7 +22,7 @@ use crate::{
     keyspace::Keyspace,
     pause::Purpose,
     replication::{LinkState, MasterAddress, Replication},
-    server::{Server, now_ms, now_us},
+    server::{Alert, Server, now_ms, now_us},
     session::State,
 };
 
@@ -135,17 +135,20 @@ impl State {
                 self.db.now_us = now_us();
                 self.db.publish(shard, &channel, &message);
             }
-            Action::HeldForFailed { .. } => {
-                if let Some(alarm) = &self.alarm {
-                    alarm();
-                }
-            }
+            Action::HeldForFailed { .. } => self.raise(Alert::HeldForFailed),
+            Action::TookOver => self.raise(Alert::TookOver),
             Action::Connect { .. } | Action::Send { .. } | Action::Close { .. } | Action::Persist { .. } => {
                 if let Some(bus) = &self.bus {
                     // The bus ends with the server only.
                     let _ = bus.send(action);
                 }
             }
+        }
+    }
+
+    fn raise(&self, alert: Alert) {
+        if let Some(alarm) = &self.alarm {
+            alarm(alert);
         }
     }
 

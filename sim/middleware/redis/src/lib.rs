@@ -61,6 +61,6 @@ pub use config::{Config, OutputLimit, OutputLimits, SetError};
 pub use eviction::EvictionPolicy;
 pub use keyspace::{Blob, Hash, Keyspace, List, Set, Value};
 pub use scripting::Limits;
-pub use server::{Alarm, Changes, Observer, Options, Server};
+pub use server::{Alarm, Alert, Changes, Observer, Options, Server};
 pub use sorted_set::{ScoreBound, SortedSet};
 pub use stream::{Consumer, Fields, Group, Log, Pending, Stream, StreamId};

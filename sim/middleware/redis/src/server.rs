@@ -41,9 +41,18 @@ const CRON: Duration = Duration::from_secs(1);
 /// server.
 pub type Observer = Arc<dyn Fn(&Changes<'_>) + Send + Sync>;
 
-/// Called when a node of a cluster comes to hold another one for failed (`FAIL`), by the votes of a majority that it has
-/// counted or by another's word. As the [`Observer`], it must not call the server.
-pub type Alarm = Arc<dyn Fn() + Send + Sync>;
+/// What those who watch over a cluster hear of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Alert {
+    /// A node has come to hold another one for failed (`FAIL`), by the votes of a majority that it has counted or by
+    /// another's word.
+    HeldForFailed,
+    /// A node has become the master of the slots of the master that it was a replica of: a failover.
+    TookOver,
+}
+
+/// Called by a node for each [`Alert`]. As the [`Observer`], it must not call the server.
+pub type Alarm = Arc<dyn Fn(Alert) + Send + Sync>;
 
 /// What an atomic unit changed.
 pub struct Changes<'a> {
@@ -94,7 +103,7 @@ impl fmt::Debug for Changes<'_> {
 pub struct Options {
     /// Sees every change.
     pub observer: Option<Observer>,
-    /// Hears when another node of the cluster has failed.
+    /// Hears when another node of the cluster has failed, and when this one takes over from its master.
     pub alarm: Option<Alarm>,
     /// What a script may use.
     pub script_limits: Limits,

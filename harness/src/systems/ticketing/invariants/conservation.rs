@@ -67,15 +67,23 @@ impl Conservation {
     pub(in crate::systems::ticketing) fn conclude(&mut self, facts: &Facts, at: Duration) {
         let [mut held, mut sold, mut seated, mut ticketed, mut lost] = [(); 5].map(|()| Count::default());
         let state = |order: &str| facts.orders.get(order).map(|order| order.state);
+        // The orders that have not as many seats in one place as in the others.
+        let mut odd: Vec<(&str, &Trip)> = Vec::new();
         for (order, hold) in &facts.holds {
             let Some(trip) = &hold.trip else { continue };
-            let count = match (hold.state, state(order)) {
-                (HoldState::Released, _) => continue,
-                (HoldState::Held, Some(state)) if !state.is_final() => &mut held,
-                (HoldState::Sold, Some(OrderState::Success)) => &mut sold,
-                _ => &mut lost,
+            let valid = facts.valid_tickets(order).count();
+            let (count, is_odd) = match (hold.state, state(order)) {
+                (HoldState::Released, _) => (None, valid > 0),
+                (HoldState::Held, Some(state)) if !state.is_final() => (Some(&mut held), valid > 0),
+                (HoldState::Sold, Some(OrderState::Success)) => {
+                    (Some(&mut sold), valid != hold.seats as usize)
+                }
+                _ => (Some(&mut lost), true),
             };
-            count.add(trip, i64::from(hold.seats));
+            count.into_iter().for_each(|count| count.add(trip, i64::from(hold.seats)));
+            if is_odd {
+                odd.push((order, trip));
+            }
         }
         for (order, lock) in &facts.seat_locks {
             let (SeatLockState::Ticketed, Some(OrderState::Success), Some(trip)) =
@@ -95,13 +103,20 @@ impl Conservation {
                     [&held, &sold, &seated, &ticketed, &lost].map(|count| count.get(coach, segment));
                 let describe = || {
                     let (run, class) = coach;
+                    let is_here = |trip: &Trip| {
+                        (&trip.run, trip.class) == (run, *class) && (trip.from..trip.to).contains(&segment)
+                    };
+                    // One explains it: the others are likely to be there for the same reason.
+                    let first = odd.iter().find(|(_, trip)| is_here(trip)).map(|(order, _)| *order);
+                    let hint = first.map(|order| format!("; look at order {order}")).unwrap_or_default();
                     let remaining = remaining.map_or("no".to_owned(), |remaining| remaining.to_string());
                     let what = format!(
                         "at rest, {run}, {class} class, segment {segment}: {capacity} seats exist, but {remaining} \
                          remain, {held} are held and {sold} are sold; {lost} are still taken by orders that have \
-                         ended without a ticket; {seated} seats are taken for good and {ticketed} tickets are valid"
+                         ended without a ticket; {seated} seats are taken for good and {ticketed} tickets are \
+                         valid{hint}"
                     );
-                    (what, Vec::new())
+                    (what, first.map(|order| facts.operations_of(order)).unwrap_or_default())
                 };
                 let mut seats = Accounts::new(i128::from(capacity));
                 seats.set("remaining", i128::from(remaining.unwrap_or(0)));

@@ -209,6 +209,7 @@ impl Cluster {
         self.update_state();
         self.save(true);
         self.broadcast_pong(|_| true);
+        self.push(Action::TookOver);
         self.reset_manual_failover();
     }
 

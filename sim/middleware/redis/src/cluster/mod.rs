@@ -216,6 +216,9 @@ pub enum Action {
         /// The other one.
         node: NodeId,
     },
+    /// This node, a replica, has become the master of the slots of its master (failover): for those who watch over the
+    /// cluster.
+    TookOver,
     /// Deliver a message to the node's own subscribers.
     Publish {
         /// The channel belongs to a slot.

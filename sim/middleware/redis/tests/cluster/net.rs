@@ -490,6 +490,7 @@ impl Net {
                 state.published.push((shard, channel.to_vec(), message.to_vec()));
             }
             Action::HeldForFailed { node } => state.held_for_failed.push(node),
+            Action::TookOver => {}
             _ => panic!("an action for the network: {action:?}"),
         }
     }

@@ -1,6 +1,6 @@
-//! Which of the ready tasks runs next: one of three strategies.
+//! Which of the ready tasks runs next, by the strategy.
 //!
-//! The third is PCT: Burckhardt, Kothari, Musuvathi, Nagarakatte, "A Randomized Scheduler with Probabilistic
+//! One of them is PCT: Burckhardt, Kothari, Musuvathi, Nagarakatte, "A Randomized Scheduler with Probabilistic
 //! Guarantees of Finding Bugs", ASPLOS 2010. A task is the paper's thread, a poll its step. Every task has a random
 //! priority and the ready task of the highest one runs; at `depth - 1` steps, drawn uniformly, the task that runs
 //! falls below all initial priorities. A bug that needs `d` ordering constraints among `n` tasks and `k` steps is
@@ -12,6 +12,8 @@
 //! the paper's guarantee stands.
 
 use std::collections::{BinaryHeap, VecDeque};
+use std::ops::Range;
+use std::time::Duration;
 
 use super::executor::TaskId;
 use crate::choice::Source;
@@ -33,6 +35,7 @@ const SPINNERS: u64 = 1 << 62;
 pub(super) enum Ready {
     Fifo(VecDeque<TaskId>),
     Random(Vec<TaskId>, Source),
+    RandomWithin(Box<RandomWithin>),
     Pct(Box<Pct>),
 }
 
@@ -41,6 +44,11 @@ impl Ready {
         match strategy {
             Strategy::Fifo => Ready::Fifo(VecDeque::new()),
             Strategy::Random => Ready::Random(Vec::new(), source),
+            Strategy::RandomWithin { from, until } => {
+                let ns = |moment: Duration| u64::try_from(moment.as_nanos()).unwrap_or(u64::MAX);
+                let within = ns(from)..ns(until);
+                Ready::RandomWithin(Box::new(RandomWithin { ready: VecDeque::new(), source, within }))
+            }
             Strategy::Pct { depth, steps } => {
                 let mut change_points: Vec<(u64, u64)> = (1..u64::from(depth))
                     .map(|lower| (1 + source.below(steps.max(1)), SPINNERS + u64::from(depth) - lower))
@@ -64,6 +72,7 @@ impl Ready {
         match self {
             Ready::Fifo(queue) => queue.push_back(task),
             Ready::Random(ready, _) => ready.push(task),
+            Ready::RandomWithin(some) => some.ready.push_back(task),
             Ready::Pct(pct) => pct.push(task),
         }
     }
@@ -72,14 +81,7 @@ impl Ready {
     #[inline]
     pub(super) fn choose(&mut self, now_ns: u64) -> Option<(TaskId, u32)> {
         match self {
-            Ready::Fifo(queue) => {
-                let choices = queue.len() as u32;
-                let task = queue.pop_front();
-                if choices == 0 && queue.capacity() > KEPT {
-                    queue.shrink_to(KEPT);
-                }
-                task.map(|task| (task, choices))
-            }
+            Ready::Fifo(queue) => take(queue, |_| 0),
             Ready::Random(ready, source) => {
                 let choices = ready.len() as u32;
                 let index = match choices {
@@ -93,6 +95,10 @@ impl Ready {
                     _ => source.index(choices),
                 };
                 Some((ready.swap_remove(index as usize), choices))
+            }
+            Ready::RandomWithin(some) => {
+                let RandomWithin { ready, source, within } = &mut **some;
+                take(ready, |choices| if within.contains(&now_ns) { source.index(choices) } else { 0 })
             }
             Ready::Pct(pct) => pct.choose(now_ns),
         }
@@ -111,6 +117,7 @@ impl Ready {
         match self {
             Ready::Fifo(queue) => queue.retain(|task| keep(*task)),
             Ready::Random(ready, _) => ready.retain(|task| keep(*task)),
+            Ready::RandomWithin(some) => some.ready.retain(|task| keep(*task)),
             Ready::Pct(pct) => {
                 let mut entries = std::mem::take(&mut pct.ready).into_sorted_vec();
                 entries.retain(|entry| keep(entry.task()));
@@ -119,6 +126,26 @@ impl Ready {
         }
         out
     }
+}
+
+/// Any ready task within a time, the one that has been ready longest before and after it.
+pub(super) struct RandomWithin {
+    /// In the order in which they became ready.
+    ready: VecDeque<TaskId>,
+    source: Source,
+    /// Simulated nanoseconds since the start.
+    within: Range<u64>,
+}
+
+/// Takes a task out of a queue, and says how many there were; `index` says which one when there are several.
+#[inline]
+fn take(queue: &mut VecDeque<TaskId>, index: impl FnOnce(u32) -> u32) -> Option<(TaskId, u32)> {
+    let choices = queue.len() as u32;
+    if choices == 0 && queue.capacity() > KEPT {
+        queue.shrink_to(KEPT);
+    }
+    let index = if choices > 1 { index(choices) } else { 0 };
+    queue.remove(index as usize).map(|task| (task, choices))
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
