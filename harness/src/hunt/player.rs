@@ -90,7 +90,13 @@ impl Player {
     ) -> Result<Answer, Lost> {
         let broken = |error: &dyn std::fmt::Display| Lost::Broken(format!("a worker of the hunt: {error}"));
         let order = serde_json::to_string(&Order::Task(task.clone())).map_err(|error| broken(&error))?;
-        self.say(&order).map_err(|error| broken(&error))?;
+        if let Err(error) = self.say(&order) {
+            // It has died since it was last heard of: before it has read the session, perhaps.
+            return Err(match error.kind() {
+                io::ErrorKind::BrokenPipe => Lost::Finding(self.epitaph()),
+                _ => broken(&error),
+            });
+        }
         let started = now();
         loop {
             match self.answers.recv_timeout(LOOK_EVERY) {

@@ -16,20 +16,26 @@ use crate::target::Target;
 /// # Errors
 /// When what comes is not what [`super`] sends, or stdout is closed.
 pub(crate) fn work(systems: &[&dyn System]) -> io::Result<()> {
-    let mut scenarios = Vec::new();
+    let mut scenarios = Ok(Vec::new());
     for line in io::stdin().lock().lines() {
         let task = match serde_json::from_str(&line?)? {
             Order::Session(session) => {
                 let size = if session.is_full_size { Size::Full } else { Size::Hunt };
-                let read = |target: &Target| target.read(systems, size).map_err(io::Error::other);
-                scenarios = session.scenarios.iter().map(read).collect::<io::Result<Vec<_>>>()?;
+                let read = |target: &Target| target.read(systems, size);
+                scenarios = session.scenarios.iter().map(read).collect::<Result<Vec<_>, String>>();
                 continue;
             }
             Order::Task(task) => task,
         };
-        let (system, scenario) =
-            scenarios.get(task.scenario).ok_or_else(|| io::Error::other("no such scenario"))?;
-        let answer = serde_json::to_string(&play(*system, scenario, &task))?;
+        let answer = match &scenarios {
+            Ok(scenarios) => {
+                let found = scenarios.get(task.scenario);
+                let (system, scenario) = found.ok_or_else(|| io::Error::other("no such scenario"))?;
+                play(*system, scenario, &task)
+            }
+            Err(what) => failed(what.clone()),
+        };
+        let answer = serde_json::to_string(&answer)?;
         let mut stdout = io::stdout().lock();
         writeln!(stdout, "{answer}")?;
         stdout.flush()?;
@@ -65,9 +71,12 @@ fn play(system: &dyn System, scenario: &Scenario, task: &Task) -> Answer {
                 missed: names(missed),
             }
         }
-        Err(error) => {
-            let failure = Failure::new("internal error", error.to_string(), Verdict::Violated);
-            Answer { failures: vec![failure], ..Answer::default() }
-        }
+        Err(error) => failed(error.to_string()),
     }
+}
+
+/// The answer when a scenario cannot be read, or not be played.
+fn failed(what: String) -> Answer {
+    let failure = Failure::new("internal error", what, Verdict::Violated);
+    Answer { failures: vec![failure], ..Answer::default() }
 }

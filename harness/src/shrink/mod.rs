@@ -276,7 +276,7 @@ impl Shrinker<'_> {
     fn meeting(&mut self, planned: &Scenario, involved: &[u64], until: Duration) -> Result<bool, Error> {
         for seed in 0..MEETING_SEEDS {
             let mut trials = Vec::new();
-            for plan in plan::small_crowds(planned, involved, self.system) {
+            for plan in plan::small_crowds(planned, involved, seed as usize, self.system) {
                 let request = Request::new(plan.clone(), seed);
                 // A plan that cannot be played, with nothing on sale for example, is no candidate.
                 let Ok(played) = rehearsal::play(self.start.system, &request, Simulated::default()) else {

@@ -83,7 +83,7 @@ pub(super) fn smallest_plans(
     count: usize,
     system: &SystemVocabulary,
 ) -> Vec<Scenario> {
-    let few = few(planned, involved, count);
+    let few = few(planned, involved, count, 0);
     let step = planned.duration / (count as u32 + 1);
     let mut places: Vec<&dyn Fn(usize, Duration) -> Duration> = vec![&|_, _| Duration::ZERO];
     let one_by_one = |index: usize, _| simpler::round(step * index as u32, 1);
@@ -117,21 +117,29 @@ pub(super) fn smallest_plans(
     candidates
 }
 
-/// So many customers: those who are involved in the failure, else any.
-fn few(planned: &Scenario, involved: &[u64], count: usize) -> Vec<(String, Arrival)> {
+/// So many customers: those who are involved in the failure, else any, the first of them or, another time, others.
+fn few(planned: &Scenario, involved: &[u64], count: usize, time: usize) -> Vec<(String, Arrival)> {
     let all = customers(planned);
     let is_involved =
         |arrival: &Arrival| arrival.customer.is_some_and(|customer| involved.contains(&customer));
     // Of those who are involved, the last ones: what fails, fails when they come.
-    let (some, others): (Vec<_>, Vec<_>) = all.into_iter().partition(|(_, arrival)| is_involved(arrival));
+    let (some, mut others): (Vec<_>, Vec<_>) = all.into_iter().partition(|(_, arrival)| is_involved(arrival));
+    let first = time * count.saturating_sub(some.len()) % others.len().max(1);
+    others.rotate_left(first);
     some.into_iter().rev().chain(others).take(count).collect()
 }
 
-/// Two customers or a handful who come together, in small worlds.
-pub(super) fn small_crowds(planned: &Scenario, involved: &[u64], system: &SystemVocabulary) -> Vec<Scenario> {
+/// Two customers or a handful who come together, in small worlds. Beside those who are involved come others each time:
+/// not all of them want what those want.
+pub(super) fn small_crowds(
+    planned: &Scenario,
+    involved: &[u64],
+    time: usize,
+    system: &SystemVocabulary,
+) -> Vec<Scenario> {
     let mut plans = Vec::new();
     for (count, most) in [(2, 1), (2, 2), (6, 1), (6, 3)] {
-        let mut crowd = few(planned, involved, count);
+        let mut crowd = few(planned, involved, count, time);
         crowd
             .iter_mut()
             .for_each(|(_, arrival)| *arrival = Arrival { at: Duration::ZERO, operations: None, ..*arrival });

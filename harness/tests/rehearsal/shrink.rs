@@ -54,6 +54,19 @@ fn figure(text: &str, word: &str) -> u64 {
     number.unwrap_or_else(|| panic!("no {word} in:\n{text}"))
 }
 
+/// A scenario can say that it is played with any of the planted mistakes, whoever makes it.
+#[test]
+fn every_mutant_can_stand_in_a_scenario() {
+    let vocabulary = vocabulary(&[system()]);
+    for mutant in system().mutants() {
+        let source = catalogue::find(mutant.scenario).unwrap_or_else(|error| panic!("{error}"));
+        let text = format!("{}\n[play]\nmutants = [{:?}]\n", source.text, mutant.name);
+        let read = scenarios::parse(&source.file, &text, &vocabulary, Size::Hunt, &[]);
+        let scenario = read.unwrap_or_else(|error| panic!("{}: {error}", mutant.name));
+        assert_eq!(scenario.play.mutants, [mutant.name]);
+    }
+}
+
 /// What shrinking rests on: a plan that is written out, each customer and each fault, is the same run.
 #[test]
 fn customers_and_faults_one_by_one_are_the_same_run() {

@@ -102,7 +102,7 @@ impl System for Ticketing {
             settings: settings::declared(),
             hosts,
             invariants: owned(&[invariants::NAMES, &[ALWAYS, NO_PANIC]].concat()),
-            mutants: ticketing::MUTANTS.iter().map(|mutant| mutant.name.to_owned()).collect(),
+            mutants: mutants::ALL.iter().map(|mutant| mutant.name.to_owned()).collect(),
         }
     }
 
