@@ -2,7 +2,7 @@
 //! model).
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use scenarios::{Arrival, Journey, Rate};
@@ -47,7 +47,7 @@ impl Drop for Presence {
 
 impl Crowd {
     fn lock(&self) -> std::sync::MutexGuard<'_, Counted> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        crate::lock(&self.0)
     }
 
     /// Customers who have arrived so far.

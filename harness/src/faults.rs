@@ -1,6 +1,6 @@
 //! Carries out the faults of a scenario and records when they happened.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use record::result::FaultRecord;
@@ -41,7 +41,7 @@ impl Faults {
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Injected>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        crate::lock(&self.0)
     }
 
     fn inject(&self, fault: &Fault) -> usize {

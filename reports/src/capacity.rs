@@ -1,5 +1,6 @@
 //! What a sweep prints: the answer first, then the levels, the law behind them, and the line that plays it again.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use record::capacity::{
@@ -32,7 +33,7 @@ pub fn render(capacity: &Capacity, style: Style) -> String {
 fn headline(capacity: &Capacity, style: Style) -> String {
     let mark = verdict_mark(capacity.verdict);
     let measured = measured(capacity);
-    let mut text = terminal::headline(mark, verdict(capacity.verdict), &capacity.scenario, &measured, style);
+    let mut text = terminal::headline(mark, verdict(capacity), &capacity.scenario, &measured, style);
     for curve in &capacity.curves {
         for line in terminal::wrap(&named_answer(curve), style.width.saturating_sub(2)) {
             let _ = writeln!(text, "  {line}");
@@ -55,11 +56,12 @@ pub(crate) fn stopped(capacity: &Capacity) -> Option<String> {
 }
 
 /// The verdict of a sweep in a word or two.
-pub(crate) fn verdict(verdict: Verdict) -> &'static str {
-    match verdict {
+pub(crate) fn verdict(capacity: &Capacity) -> &'static str {
+    match capacity.verdict {
         Verdict::Held => "CAPACITY",
         Verdict::Slow => "NO LEVEL MET",
         Verdict::Violated => "VIOLATED",
+        Verdict::Invalid if capacity.levels_not_played > 0 => "STOPPED",
         Verdict::Invalid => "NOTHING RAN",
     }
 }
@@ -106,14 +108,17 @@ pub(crate) fn answer(curve: &Curve) -> String {
         ),
         Some(fit) => no_knee(fit.no_knee),
     });
-    let mut violated: Vec<&str> =
-        curve.levels.iter().flat_map(|level| &level.violated).map(String::as_str).collect();
-    violated.sort_unstable();
-    violated.dedup();
-    if !violated.is_empty() {
-        sentences.insert(0, format!("Violated: {}.", violated.join(", ")));
+    if let Some(violated) = violated(curve, ", ") {
+        sentences.insert(0, format!("Violated: {violated}."));
     }
     sentences.join(" ")
+}
+
+/// The invariants that were violated at any level; `None` if none was.
+pub(crate) fn violated(curve: &Curve, between: &str) -> Option<String> {
+    let violated: BTreeSet<&str> =
+        curve.levels.iter().flat_map(|level| &level.violated).map(String::as_str).collect();
+    (!violated.is_empty()).then(|| violated.into_iter().collect::<Vec<_>>().join(between))
 }
 
 fn no_fit(why: Option<NoFit>) -> String {
@@ -173,7 +178,10 @@ fn sustained(sustained: &Sustained) -> String {
             format!("Meets its service levels at every level, up to {}/s: the limit lies above.", rate(met))
         }
         (None, Some(at)) => {
-            format!("Misses its service levels at the lowest level already, {}/s: {missed}.", rate(at))
+            format!(
+                "Misses its service levels already at the lowest level that was played, {}/s: {missed}.",
+                rate(at)
+            )
         }
         (None, None) => "No level was played.".to_owned(),
     }
@@ -188,7 +196,7 @@ fn bottleneck(bottleneck: &Bottleneck) -> String {
             format!("{host} saturates first, between {} and {}/s{full}.", rate(free), rate(saturated))
         }
         (None, Some(saturated)) => {
-            format!("{host} is saturated at the lowest level already, {}/s.", rate(saturated))
+            format!("{host} is saturated already at the lowest level that was played, {}/s.", rate(saturated))
         }
         (_, None) => {
             let full = full.map(|full| format!(", {full}")).unwrap_or_default();

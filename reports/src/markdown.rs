@@ -57,7 +57,7 @@ pub(crate) fn render_capacity(capacity: &Capacity) -> String {
     let mark = sections::verdict_mark(capacity.verdict).symbol();
     let mut text = format!("# {mark} Capacity of {}", escape(&capacity.scenario));
     if capacity.verdict != Verdict::Held {
-        let _ = write!(text, ": {}", capacity::verdict(capacity.verdict).to_lowercase());
+        let _ = write!(text, ": {}", capacity::verdict(capacity).to_lowercase());
     }
     text.push_str("\n\n");
     let answers = capacity.curves.iter().map(capacity::named_answer);

@@ -1,5 +1,6 @@
 //! The files that a run leaves behind: what programs read (`result.json`, `timeline.json`, `latency.hlog`), and what is
-//! made of it (`report.html`, `summary.md`, `junit.xml`), which [`render`] makes again at any time.
+//! made of it (`report.html`, `summary.md`, `junit.xml`), which [`render`] makes again at any time. A sweep of many runs
+//! leaves `capacity.json`, and of it [`render_capacity`] makes `capacity.html` and `summary.md`.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -7,7 +8,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use hdrhistogram::Histogram;
-use record::capacity::Capacity;
+use record::capacity::{self, Capacity};
 use record::comparison::Comparison;
 use record::result::{self, OperationStats, RunResult};
 use record::timeline::{self, Timeline};
@@ -26,7 +27,9 @@ pub const TIMELINE: &str = "timeline.json";
 pub const LATENCY_LOG: &str = "latency.hlog";
 /// For people, see [`page`].
 pub const PAGE: &str = "report.html";
-/// For people: what a system carries.
+/// What a system carries.
+pub const CAPACITY: &str = "capacity.json";
+/// The same for people.
 pub const CAPACITY_PAGE: &str = "capacity.html";
 /// For a pull request.
 pub const SUMMARY: &str = "summary.md";
@@ -133,11 +136,7 @@ pub fn write(folder: &Path, record: &Record, language: Language) -> Result<(), E
         (LATENCY_LOG, record.latency_log.clone()),
     ];
     files.extend(rendered(folder, record, language)?);
-    fs::create_dir_all(folder).map_err(|source| Error::Io {
-        action: "create",
-        path: folder.to_owned(),
-        source,
-    })?;
+    create(folder)?;
     write_files(folder, files)
 }
 
@@ -165,6 +164,14 @@ fn rendered(folder: &Path, record: &Record, language: Language) -> Result<Vec<Fi
         (SUMMARY, markdown::render(&report).into_bytes()),
         (JUNIT, junit.into_bytes()),
     ])
+}
+
+fn create(folder: &Path) -> Result<(), Error> {
+    fs::create_dir_all(folder).map_err(|source| Error::Io {
+        action: "create",
+        path: folder.to_owned(),
+        source,
+    })
 }
 
 fn write_files(folder: &Path, files: Vec<File>) -> Result<(), Error> {
@@ -197,6 +204,24 @@ pub fn append_comparison(file: &Path, comparison: &Comparison) -> Result<(), Err
 /// [`Error::Io`]: the file cannot be written.
 pub fn append_capacity(file: &Path, capacity: &Capacity) -> Result<(), Error> {
     append(file, &markdown::render_capacity(capacity))
+}
+
+/// Writes the files of a sweep into `folder`, which is created if need be. The page is in `language`.
+///
+/// # Errors
+/// [`Error::Io`]: the folder cannot be created, or a file cannot be written.
+pub fn write_capacity(folder: &Path, capacity: &Capacity, language: Language) -> Result<(), Error> {
+    create(folder)?;
+    write_files(folder, vec![(CAPACITY, capacity.to_json().into_bytes())])?;
+    render_capacity(folder, capacity, language)
+}
+
+/// Reads what [`write_capacity`] left in a folder.
+///
+/// # Errors
+/// As [`read_json`].
+pub fn read_capacity(folder: &Path) -> Result<Capacity, Error> {
+    read_json(&folder.join(CAPACITY), "capacity", u64::from(capacity::SCHEMA))
 }
 
 /// Writes what is made for people of a sweep into its folder: its page, in `language`, and its summary.

@@ -194,16 +194,25 @@ impl Line {
 /// Exit code of a program that Ctrl-C has ended, as shells have it: 128 and the number of the signal.
 const INTERRUPTED: i32 = 130;
 
-/// Becomes true when the user wants an end: then whatever is there is the result, once what is under way is done. Who
-/// does not want to wait for that asks again.
+/// Becomes true when the user wants an end: then whatever is there is the result.
 pub(super) fn stop_on_ctrl_c() -> Arc<AtomicBool> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let stopped = Arc::clone(&stop);
-    let asked = move || match stopped.swap(true, Ordering::AcqRel) {
+    on_ctrl_c(|_| ())
+}
+
+/// The same where what is under way cannot be cut short. Who does not want to wait for it asks again, and the program
+/// ends: only for work inside this process, since workers would be left behind.
+pub(super) fn stop_or_end_on_ctrl_c() -> Arc<AtomicBool> {
+    on_ctrl_c(|is_again| match is_again {
         false => write_line("ending with what there is; Ctrl-C again ends at once, without"),
         true => std::process::exit(INTERRUPTED),
-    };
-    if let Err(error) = ctrlc::set_handler(asked) {
+    })
+}
+
+/// `asked` hears of every Ctrl-C, and whether it is not the first.
+fn on_ctrl_c(asked: impl Fn(bool) + Send + 'static) -> Arc<AtomicBool> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let stopped = Arc::clone(&stop);
+    if let Err(error) = ctrlc::set_handler(move || asked(stopped.swap(true, Ordering::AcqRel))) {
         eprintln!("Ctrl-C will end it without a result: {error}");
     }
     stop

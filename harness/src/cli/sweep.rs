@@ -1,18 +1,17 @@
 //! `rehearse run --sweep`: one scenario at several loads and settings, and what the system carries.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::time::Duration;
 
 use clap::Args;
-use record::capacity::{Capacity, SCHEMA};
+use record::capacity::Capacity;
 use record::result::Verdict;
 use reports::page::Language;
-use reports::run_folder as run_folder_files;
+use reports::run_folder::{CAPACITY, read_capacity, render_capacity, write_capacity};
 
-use super::progress::{Line, stop_on_ctrl_c};
+use super::progress::{Line, stop_or_end_on_ctrl_c};
 use super::run::{draw_seed, find, load, print, quoted, request, shared_flags, terminal_style};
 use super::{Exit, Format, PlayArgs, RunArgs, length_of_time, run_folder};
 use crate::capacity::levels::{Load, Sweep};
@@ -21,8 +20,6 @@ use crate::rehearsal::Error;
 use crate::system::System;
 use crate::target::Target;
 
-/// What a sweep leaves for programs.
-const FILE: &str = "capacity.json";
 /// More combinations of settings than anybody reads.
 const CURVES_MAX: usize = 64;
 
@@ -56,7 +53,7 @@ pub(super) fn sweep(systems: &[&dyn System], args: &RunArgs) -> Exit {
     };
     let runs = plan.runs();
     let jobs = args.sweep.jobs.or(std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
-    let (stop, line) = (stop_on_ctrl_c(), Line::new());
+    let (stop, line) = (stop_or_end_on_ctrl_c(), Line::new());
     let show = |done: usize| line.show(|| format!("{done} of {runs} runs"));
     show(0);
     let played = capacity::play(system, &plan, jobs, &stop, &show);
@@ -83,34 +80,33 @@ pub(super) fn sweep(systems: &[&dyn System], args: &RunArgs) -> Exit {
         Format::Human => reports::capacity::render(&capacity, terminal_style()),
     };
     match (written, print(&text)) {
-        (Ok(()), Exit::Held) => exit_code(capacity.verdict),
+        (Ok(()), Exit::Held) => exit_code(&capacity),
         _ => Exit::Internal,
     }
 }
 
-fn exit_code(verdict: Verdict) -> Exit {
-    match verdict {
-        Verdict::Invalid => Exit::NothingRan,
+fn exit_code(capacity: &Capacity) -> Exit {
+    match capacity.verdict {
+        Verdict::Invalid if capacity.levels_not_played == 0 => Exit::NothingRan,
         verdict => verdict.into(),
     }
 }
 
 /// Is it the folder of a sweep?
 pub(super) fn is_of_one(folder: &Path) -> bool {
-    folder.join(FILE).is_file()
+    folder.join(CAPACITY).is_file()
 }
 
 /// Renders a sweep again, from its folder.
 pub(super) fn report(folder: &Path, language: Language) -> Exit {
-    let read = run_folder_files::read_json(&folder.join(FILE), "capacity", u64::from(SCHEMA));
-    let capacity: Capacity = match read {
+    let capacity = match read_capacity(folder) {
         Ok(capacity) => capacity,
         Err(error) => {
             eprintln!("{error}");
             return Exit::Usage;
         }
     };
-    let written = run_folder_files::render_capacity(folder, &capacity, language);
+    let written = render_capacity(folder, &capacity, language);
     if let Err(error) = &written {
         eprintln!("{error}");
     }
@@ -120,11 +116,9 @@ pub(super) fn report(folder: &Path, language: Language) -> Exit {
 
 /// Writes the files of a sweep, and points `runs/latest` at it.
 fn write(folder: &Path, capacity: &Capacity, language: Language) -> Result<(), String> {
-    let io = |error: std::io::Error| format!("cannot write the run folder {}: {error}", folder.display());
-    fs::create_dir_all(folder).map_err(io)?;
-    fs::write(folder.join(FILE), capacity.to_json()).map_err(io)?;
-    run_folder_files::render_capacity(folder, capacity, language).map_err(|error| error.to_string())?;
-    run_folder::point_latest_at(folder).map_err(io)
+    write_capacity(folder, capacity, language).map_err(|error| error.to_string())?;
+    run_folder::point_latest_at(folder)
+        .map_err(|error| format!("cannot write the run folder {}: {error}", folder.display()))
 }
 
 /// What the flags ask for. The error is the whole message for the user.

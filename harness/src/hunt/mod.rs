@@ -216,7 +216,7 @@ pub fn hunt(hunt: &Hunt, stop: &AtomicBool, show: &(dyn Fn(&Hunted) + Sync)) -> 
 
 impl Shared<'_> {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        crate::lock(&self.state)
     }
 
     fn is_over(&self) -> bool {

@@ -462,7 +462,7 @@ impl Shrinker<'_> {
         let mut parts = 2;
         while parts <= PARTS_MAX {
             let Some(Strategy::RandomWithin { from, until }) = self.best.play.strategy else { return Ok(()) };
-            let width_ms = (until.saturating_sub(from)).as_millis() as u64;
+            let width_ms = until.saturating_sub(from).as_millis() as u64;
             if width_ms < 2 {
                 return Ok(());
             }

@@ -100,23 +100,29 @@ fn settings_are_swept_and_a_report_says_what_it_found() {
     assert!(slow(1) < slow(0), "two cores are faster than one: {capacity:?}");
 }
 
-/// Ctrl-C leaves what there is of the levels that were played to their end: the highest, which go first.
-#[test]
-fn a_sweep_that_is_stopped_says_what_it_has() {
-    let folder = temporary();
+/// A sweep that is stopped with Ctrl-C after some of its runs.
+fn stopped(folder: &Path, runs: usize, words: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rehearse"));
-    command.current_dir(folder.path()).args(SMALL).args(["--sweep", "load=0.5x..1x/100", "--repeat", "5"]);
-    command.args(["--jobs", "1", "--format", "json"]).env("NO_COLOR", "1");
-    command.env("GITHUB_STEP_SUMMARY", folder.path().join("job.md"));
+    command.current_dir(folder).args(SMALL).args(words).args(["--jobs", "1"]).env("NO_COLOR", "1");
+    command.env("GITHUB_STEP_SUMMARY", folder.join("job.md"));
     let mut child =
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts");
     // The first line of progress comes after some runs.
     let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines().map_while(Result::ok);
-    assert!(lines.any(|line| line.ends_with(" of 500 runs")), "a line of progress");
+    assert!(lines.any(|line| line.ends_with(&format!(" of {runs} runs"))), "a line of progress");
     let sent = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
     assert!(sent.is_ok_and(|status| status.success()), "kill -INT");
-    let output = child.wait_with_output().expect("it ends");
-    assert_eq!(output.status.code(), Some(0), "{}", lines.collect::<Vec<_>>().join("\n"));
+    let stderr = lines.collect::<Vec<_>>().join("\n").into_bytes();
+    Output { stderr, ..child.wait_with_output().expect("it ends") }
+}
+
+/// Ctrl-C leaves what there is of the levels that were played to their end: the highest, which go first.
+#[test]
+fn a_sweep_that_is_stopped_says_what_it_has() {
+    let folder = temporary();
+    let words = ["--sweep", "load=0.5x..1x/100", "--repeat", "5", "--format", "json"];
+    let output = stopped(folder.path(), 500, &words);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     let capacity = document(&output.stdout);
     let [curve] = &capacity.curves[..] else { panic!("{capacity:?}") };
     assert!(!curve.levels.is_empty() && curve.levels.iter().all(|level| level.runs.len() == 5), "{curve:?}");
@@ -125,6 +131,18 @@ fn a_sweep_that_is_stopped_says_what_it_has() {
     let summary = fs::read_to_string(folder.path().join("job.md")).expect("the summary of the job");
     assert_eq!(summary, fs::read_to_string(folder.path().join("runs/latest/summary.md")).expect("a summary"));
     assert!(summary.contains(&format!("Stopped: {} of 100 levels", capacity.levels_not_played)), "{summary}");
+}
+
+/// Nothing is known then: neither that it carries a load, nor that it does not.
+#[test]
+fn a_sweep_that_is_stopped_before_its_first_level_is_exit_code_101() {
+    let folder = temporary();
+    let output = stopped(folder.path(), 100, &["--sweep", "load=8x", "--repeat", "100"]);
+    assert_eq!(output.status.code(), Some(101), "{}", text(&output.stderr));
+    let shown = text(&output.stdout);
+    assert!(shown.contains("STOPPED") && shown.contains("Stopped: 1 of 1 level not played."), "{shown}");
+    let page = fs::read_to_string(folder.path().join("runs/latest/capacity.html")).expect("a page");
+    assert!(page.contains("Stopped"), "{page}");
 }
 
 #[test]

@@ -13,7 +13,7 @@ use super::language::{Language, Words};
 use super::plot::{self, Mark};
 use super::theme::Ink;
 use super::{document, section};
-use crate::capacity::{answer, digits, missed, rate, settings, share};
+use crate::capacity::{answer, digits, missed, rate, settings, share, violated};
 use crate::sections::verdict_mark;
 use crate::units;
 
@@ -45,7 +45,7 @@ fn head(capacity: &Capacity, words: &Words) -> Markup {
             div.bar { span.brand { "Rehearse" } span { (words.capacity) } (theme_switch(words)) }
             div.title {
                 span.verdict data-verdict=(capacity.verdict) {
-                    (verdict_mark(capacity.verdict).symbol()) " " (verdict(capacity.verdict, words))
+                    (verdict_mark(capacity.verdict).symbol()) " " (verdict(capacity, words))
                 }
                 h1 { (capacity.scenario) }
             }
@@ -74,11 +74,12 @@ fn stopped(capacity: &Capacity, words: &Words) -> Option<String> {
     })
 }
 
-fn verdict(verdict: Verdict, words: &Words) -> &'static str {
-    match verdict {
+fn verdict(capacity: &Capacity, words: &Words) -> &'static str {
+    match capacity.verdict {
         Verdict::Held => words.carries,
         Verdict::Slow => words.no_level_met,
-        Verdict::Violated | Verdict::Invalid => words.verdict(verdict),
+        Verdict::Invalid if capacity.levels_not_played > 0 => words.stopped,
+        verdict @ (Verdict::Violated | Verdict::Invalid) => words.verdict(verdict),
     }
 }
 
@@ -386,10 +387,8 @@ fn chinese(curve: &Curve) -> String {
     let mut sentences = vec![chinese_sustained(&curve.sustained)];
     sentences.extend(curve.bottleneck.as_ref().map(chinese_bottleneck));
     sentences.push(chinese_knee(curve));
-    let violated: std::collections::BTreeSet<&str> =
-        curve.levels.iter().flat_map(|level| &level.violated).map(String::as_str).collect();
-    if !violated.is_empty() {
-        sentences.insert(0, format!("违反：{}。", violated.into_iter().collect::<Vec<_>>().join("、")));
+    if let Some(violated) = violated(curve, "、") {
+        sentences.insert(0, format!("违反：{violated}。"));
     }
     sentences.concat()
 }
@@ -407,7 +406,7 @@ fn chinese_sustained(sustained: &Sustained) -> String {
             )
         }
         (Some(met), None) => format!("所有负载级别都满足服务等级，直到 {}/s：上限更高。", rate(met)),
-        (None, Some(at)) => format!("最低的负载级别 {}/s 已不满足服务等级：{missed}。", rate(at)),
+        (None, Some(at)) => format!("所运行的最低负载级别 {}/s 已不满足服务等级：{missed}。", rate(at)),
         (None, None) => "没有运行任何负载级别。".to_owned(),
     }
 }
@@ -422,7 +421,7 @@ fn chinese_bottleneck(bottleneck: &Bottleneck) -> String {
         (Some(free), Some(saturated)) => {
             format!("{host} 最先饱和，在 {} 与 {}/s 之间{full}。", rate(free), rate(saturated))
         }
-        (None, Some(saturated)) => format!("{host} 在最低的负载级别 {}/s 已饱和。", rate(saturated)),
+        (None, Some(saturated)) => format!("{host} 在所运行的最低负载级别 {}/s 已饱和。", rate(saturated)),
         (_, None) => format!("没有主机饱和；最忙的是 {host}{full}。"),
     }
 }

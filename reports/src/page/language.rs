@@ -67,6 +67,7 @@ words! {
     violated: "Violated", "违反";
     slow: "Slow", "过慢";
     invalid: "Invalid", "无效";
+    stopped: "Stopped", "已中止";
     seed: "Seed", "种子";
     engine: "Engine", "引擎";
     size: "Size", "规模";

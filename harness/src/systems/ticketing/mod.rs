@@ -25,7 +25,7 @@ mod summary;
 mod telling;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use partners::payment::Bank;
@@ -68,7 +68,7 @@ impl Ticketing {
     /// What is on sale by these settings.
     fn sale(&self, settings: &Settings) -> Result<ticketing::config::Sale, String> {
         let asked = settings::Trains::asked(settings);
-        let mut chosen = self.chosen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut chosen = crate::lock(&self.chosen);
         let trains = match chosen.get(&asked) {
             Some(trains) => trains.clone(),
             None => {

@@ -6,7 +6,7 @@
 //! that it has: what it has never heard of has not happened, as far as the store goes. What buyers and the bank know
 //! stays known.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use record::history::{History, Operation};
@@ -221,7 +221,7 @@ impl Monitor {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        crate::lock(&self.0)
     }
 
     /// A node begins with what is on its disk.
