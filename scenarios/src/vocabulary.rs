@@ -51,6 +51,8 @@ pub struct Setting {
     pub kind: Kind,
     /// One sentence for people.
     pub about: &'static str,
+    /// The value with which a run's story is shortest, if that is another than the default: shrinking tries it.
+    pub simplest: Option<Value>,
 }
 
 /// The type and the range of a setting. Ranges include both ends.
@@ -95,14 +97,14 @@ impl Setting {
     pub fn integer(key: &'static str, default: i64, range: RangeInclusive<i64>, about: &'static str) -> Self {
         assert!(range.contains(&default), "the default of setting {key} must be within its range");
         let kind = Kind::Integer { min: *range.start(), max: *range.end() };
-        Self { key, default: Value::Integer(default), kind, about }
+        Self { key, default: Value::Integer(default), kind, about, simplest: None }
     }
 
     /// A number within `range`.
     pub fn number(key: &'static str, default: f64, range: RangeInclusive<f64>, about: &'static str) -> Self {
         assert!(range.contains(&default), "the default of setting {key} must be within its range");
         let kind = Kind::Number { min: *range.start(), max: *range.end() };
-        Self { key, default: Value::Number(default), kind, about }
+        Self { key, default: Value::Number(default), kind, about, simplest: None }
     }
 
     /// A share or a probability: a number from 0 to 1.
@@ -119,27 +121,33 @@ impl Setting {
     ) -> Self {
         assert!(range.contains(&default), "the default of setting {key} must be within its range");
         let kind = Kind::Duration { min: *range.start(), max: *range.end() };
-        Self { key, default: Value::Duration(default), kind, about }
+        Self { key, default: Value::Duration(default), kind, about, simplest: None }
     }
 
     /// `true` or `false`.
     pub fn flag(key: &'static str, default: bool, about: &'static str) -> Self {
-        Self { key, default: Value::Flag(default), kind: Kind::Flag, about }
+        Self { key, default: Value::Flag(default), kind: Kind::Flag, about, simplest: None }
     }
 
     /// Any text.
     pub fn text(key: &'static str, default: &str, about: &'static str) -> Self {
-        Self { key, default: Value::Text(default.to_owned()), kind: Kind::Text, about }
+        Self { key, default: Value::Text(default.to_owned()), kind: Kind::Text, about, simplest: None }
     }
 
     /// A list of texts, empty by default.
     pub fn list(key: &'static str, about: &'static str) -> Self {
-        Self { key, default: Value::List(Vec::new()), kind: Kind::List, about }
+        Self { key, default: Value::List(Vec::new()), kind: Kind::List, about, simplest: None }
     }
 
     /// A file; by default none, and the system uses what it has built in.
     pub fn file(key: &'static str, about: &'static str) -> Self {
-        Self { key, default: Value::File(None), kind: Kind::File, about }
+        Self { key, default: Value::File(None), kind: Kind::File, about, simplest: None }
+    }
+
+    /// The setting, with the value that makes the story of a run shortest: within its range and of its type.
+    #[must_use]
+    pub fn simplest(self, value: Value) -> Self {
+        Self { simplest: Some(value), ..self }
     }
 }
 

@@ -5,6 +5,7 @@
 //! | --- | --- |
 //! | in which order what is tried | here |
 //! | plans that are written out, and the smallest of them | `plan` |
+//! | the search among the smallest, and for races | `smallest` |
 //! | what is simpler than what | `simpler` |
 //! | delta debugging | `ddmin` |
 //! | how candidates are played | `trials` |
@@ -18,9 +19,10 @@
 mod ddmin;
 mod plan;
 mod simpler;
+mod smallest;
 mod trials;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -47,20 +49,16 @@ const NARROW_SHARE: u32 = 8;
 const PARTS_MAX: u64 = 16;
 /// Seeds that a shorter stretch is tried with.
 const NARROW_SEEDS: Range<usize> = 0..6;
-/// How many customers the smallest plans have.
-const SMALL_CROWDS: &[usize] = &[1, 2, 3, 5, 8];
-/// Seeds that the smallest plans are tried with: first all plans with a few.
-const SMALL_SEEDS: [Range<usize>; 3] = [0..6, 6..30, 30..150];
-/// Operations of a customer that is simple enough: a purchase as far as its payment.
+/// Operations that are few enough: a purchase as far as its payment.
 const FEW: u64 = 5;
-/// Seeds that are looked through for a customer who is simpler.
-const RARE_SEEDS: usize = 1000;
+/// Seeds that are looked through for a customer who is simpler, or alone.
+const RARE_SEEDS: usize = 3000;
+/// So few customers are tried one by one.
+const HANDFUL: usize = 4;
 /// More customers are a crowd.
 const CROWD: usize = 24;
 /// A load that waits for whatever is under way.
 const WAITING: Duration = Duration::from_secs(30);
-/// Seeds that are looked through for races.
-const MEETING_SEEDS: u64 = 60;
 /// A run that takes longer is first looked for at hunting size.
 const SLOW_RUN: Duration = Duration::from_millis(700);
 /// Seeds at hunting size until the full size is shrunk after all.
@@ -247,58 +245,6 @@ impl Shrinker<'_> {
         Ok(())
     }
 
-    /// Looks among the smallest plans: most failures need one or two customers in a tiny world, which takes
-    /// milliseconds to play, whereas to take a crowd apart takes as many runs of the crowd.
-    fn smallest_first(&mut self, involved: &[u64]) -> Result<bool, Error> {
-        let planned = self.best.clone();
-        let until = self.trials.left() / 5 * 3;
-        for seeds in SMALL_SEEDS {
-            for count in SMALL_CROWDS {
-                let candidates = plan::smallest_plans(&planned, involved, *count, self.system);
-                if self.trials.left() < until {
-                    return Ok(false);
-                }
-                if self.attempt_with(&candidates, seeds.clone())?.is_some() {
-                    return Ok(true);
-                }
-            }
-            // Not every failure is a race: some of the time is enough.
-            let left = self.trials.left();
-            if seeds.start == 0 && self.meeting(&planned, involved, left - left.saturating_sub(until) / 4)? {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
-    /// Looks for races: customers who do the same thing in the same instant. What they do hangs on their numbers and
-    /// not on when they come, so it takes one run to see when each does it, and to let them come so that they meet.
-    fn meeting(&mut self, planned: &Scenario, involved: &[u64], until: Duration) -> Result<bool, Error> {
-        for seed in 0..MEETING_SEEDS {
-            let mut trials = Vec::new();
-            for plan in plan::small_crowds(planned, involved, seed as usize, self.system) {
-                let request = Request::new(plan.clone(), seed);
-                // A plan that cannot be played, with nothing on sale for example, is no candidate.
-                let Ok(played) = rehearsal::play(self.start.system, &request, Simulated::default()) else {
-                    continue;
-                };
-                let meetings = plan::meetings(&plan, &played.history);
-                trials.extend(meetings.into_iter().map(|scenario| Trial { scenario, seed }));
-            }
-            if self.trials.left() < until {
-                return Ok(false);
-            }
-            if let Some(hit) = self.trials.first(&trials)? {
-                self.best = trials[hit].scenario.clone();
-                self.seed = seed;
-                self.report();
-                return Ok(true);
-            }
-            self.report();
-        }
-        Ok(false)
-    }
-
     /// Takes over the plan, without what a plan does not need.
     fn begin(&mut self, planned: Scenario) -> Result<(), Error> {
         let bare = Scenario { limits: Default::default(), ..planned.clone() };
@@ -325,11 +271,15 @@ impl Shrinker<'_> {
         if plan::customers(&self.best).len() > CROWD {
             self.customers()?;
         }
+        let mut were_tried_alone = false;
         loop {
             let before = (self.best.clone(), self.operations);
             self.faults()?;
             self.world()?;
             self.customers()?;
+            if !std::mem::replace(&mut were_tried_alone, true) {
+                self.alone()?;
+            }
             self.settings()?;
             self.operations()?;
             self.tidy()?;
@@ -343,15 +293,18 @@ impl Shrinker<'_> {
     /// When nothing gets simpler any more, a rare seed may still do: one with which a customer gets to the point at once.
     fn other_seeds(&mut self) -> Result<bool, Error> {
         let all = plan::customers(&self.best);
+        if self.granted().is_none_or(|operations| operations <= FEW) {
+            return Ok(false);
+        }
+        let simplest = simpler::with_simplest(&self.best, self.system);
         for index in 0..all.len() {
-            let Some(operations) = all[index].1.operations.filter(|operations| *operations > FEW) else {
-                continue;
-            };
+            let operations = all[index].1.operations.unwrap_or(1);
+            let few = BTreeSet::from([FEW - 2, FEW - 1, FEW, operations.saturating_sub(2), operations - 1]);
             let mut fewer = all.clone();
-            let few = (FEW - 2..=FEW).filter(|few| *few < operations).map(|few| {
-                fewer[index].1.operations = Some(few);
+            let few = few.range(1..operations).map(|few| {
+                fewer[index].1.operations = Some(*few);
                 let duration = self.best.duration.max(WAITING);
-                Scenario { duration, ..plan::with_customers(&self.best, &fewer) }
+                Scenario { duration, ..plan::with_customers(&simplest, &fewer) }
             });
             let candidates: Vec<Scenario> = few.collect();
             let seeds = self.trials.fit_into(self.trials.left() / 2) / candidates.len().max(1);
@@ -403,13 +356,17 @@ impl Shrinker<'_> {
 
     fn report(&self) {
         let customers = plan::customers(&self.best);
-        let granted: Option<u64> = customers.iter().map(|(_, arrival)| arrival.operations).sum();
         (self.show)(Progress {
             tried: self.trials.played(),
             faults: self.best.faults.len(),
             customers: customers.len() as u64,
-            operations: granted.unwrap_or(self.operations),
+            operations: self.granted().unwrap_or(self.operations),
         });
+    }
+
+    /// How many operations the customers make at most, where that is said of each.
+    fn granted(&self) -> Option<u64> {
+        plan::customers(&self.best).iter().map(|(_, arrival)| arrival.operations).sum()
     }
 
     /// The fewest items of a plan, by delta debugging.
@@ -503,6 +460,19 @@ impl Shrinker<'_> {
         self.fewest(plan::customers(&self.best), plan::with_customers)
     }
 
+    /// One customer instead of a few: what takes two with most seeds, one of them may do by himself with a rare one.
+    fn alone(&mut self) -> Result<(), Error> {
+        let all = plan::customers(&self.best);
+        if !(2..=HANDFUL).contains(&all.len()) {
+            return Ok(());
+        }
+        let simplest = simpler::with_simplest(&self.best, self.system);
+        let candidates: Vec<Scenario> =
+            all.chunks(1).rev().map(|customer| plan::with_customers(&simplest, customer)).collect();
+        let seeds = self.trials.fit_into(self.trials.left() / 4) / candidates.len();
+        self.attempt_with(&candidates, 0..seeds.clamp(1, RARE_SEEDS)).map(drop)
+    }
+
     /// The customers whose operations the failures of a run name.
     fn involved(&self, played: &Played) -> Vec<u64> {
         let failures = rehearsal::failures(&self.best, &played.result);
@@ -544,7 +514,11 @@ impl Shrinker<'_> {
             for fewer in 1..operations {
                 current[index].1.operations = Some(fewer);
                 let candidate = plan::with_customers(&self.best, &current);
+                let simplest = simpler::with_simplest(&candidate, self.system);
                 candidates.push(Scenario { duration: longer, ..candidate.clone() });
+                if simplest.settings != candidate.settings {
+                    candidates.push(Scenario { duration: longer, ..simplest });
+                }
                 candidates.push(candidate);
             }
             self.attempt(&candidates)?;

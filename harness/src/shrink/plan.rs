@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use record::history::History;
-use scenarios::{Arrival, Arrivals, Journey, Scenario, Settings, SystemVocabulary, Value};
+use scenarios::{Arrival, Arrivals, Fault, Journey, Scenario, Settings, SystemVocabulary, Value};
 
 use super::simpler;
 use crate::rehearsal::Played;
@@ -72,49 +72,77 @@ pub(super) fn with_customers(scenario: &Scenario, customers: &[(String, Arrival)
 
 /// Whole numbers of the smallest plans are at most these.
 const SMALL_COUNTS: [i64; 4] = [1, 2, 4, i64::MAX];
+/// The same where each fault is tried by itself.
+const FEWER_COUNTS: [i64; 2] = [1, 4];
 /// Their customers see it through, or leave early.
 const SMALL_OPERATIONS: [Option<u64>; 4] = [Some(3), None, Some(4), Some(5)];
 
+/// When the customers of a small plan come.
+#[derive(Debug, Clone, Copy)]
+enum Coming {
+    /// All at the begin.
+    Together,
+    /// One after the other, all over the load.
+    InTurn,
+    /// As in the plan: that matters beside faults.
+    AsPlanned,
+}
+
 /// Plans of so many customers: those who are involved in the failure, else any; when they came, or together at the
-/// begin, or one after the other; in worlds of several sizes; with the faults and without.
+/// begin, or one after the other; in worlds of several sizes; without the faults, with all of them, with each by itself.
 pub(super) fn smallest_plans(
     planned: &Scenario,
     involved: &[u64],
     count: usize,
     system: &SystemVocabulary,
 ) -> Vec<Scenario> {
+    use Coming::{AsPlanned, InTurn, Together};
     let few = few(planned, involved, count, 0);
-    let step = planned.duration / (count as u32 + 1);
-    let mut places: Vec<&dyn Fn(usize, Duration) -> Duration> = vec![&|_, _| Duration::ZERO];
-    let one_by_one = |index: usize, _| simpler::round(step * index as u32, 1);
-    if count > 1 {
-        places.push(&one_by_one);
-    }
-    let as_they_came = |_, at| at;
+    let simplest = simpler::with_simplest(planned, system);
     let mut candidates = Vec::new();
-    for faults in [Vec::new(), planned.faults.clone()] {
-        if !candidates.is_empty() {
-            if faults.is_empty() {
-                break;
+    let mut add = |faults: &[Fault], counts: &[i64], coming: &[Coming], operations: &[Option<u64>]| {
+        for most in counts {
+            for crowd in coming.iter().flat_map(|coming| {
+                operations.iter().map(|operations| coming_as(*coming, &few, planned.duration, *operations))
+            }) {
+                let plan = Scenario { faults: faults.to_vec(), ..with_customers(&simplest, &crowd) };
+                let candidate = simpler::with_counts(&plan, *most, system);
+                // The world may be no bigger than the smaller ones, and one customer comes in one order only.
+                if !candidates.contains(&candidate) {
+                    candidates.push(candidate);
+                }
             }
-            // When they come matters beside faults.
-            places.push(&as_they_came);
         }
-        for (most, place) in
-            SMALL_COUNTS.into_iter().flat_map(|most| places.iter().map(move |place| (most, place)))
-        {
-            for operations in if count == 1 { &SMALL_OPERATIONS[..] } else { &SMALL_OPERATIONS[..2] } {
-                let customer = |(index, (journey, arrival)): (usize, &(String, Arrival))| {
-                    let at = place(index, arrival.at);
-                    (journey.clone(), Arrival { at, operations: *operations, ..*arrival })
-                };
-                let crowd: Vec<_> = few.iter().enumerate().map(customer).collect();
-                let plan = Scenario { faults: faults.clone(), ..with_customers(planned, &crowd) };
-                candidates.push(simpler::with_counts(&plan, most, system));
-            }
+    };
+    let operations = if count == 1 { &SMALL_OPERATIONS[..] } else { &SMALL_OPERATIONS[..2] };
+    add(&[], &SMALL_COUNTS, &[Together, InTurn], operations);
+    let faults = &planned.faults;
+    add(faults, &SMALL_COUNTS, &[Together, InTurn, AsPlanned], operations);
+    if faults.len() > 1 {
+        for fault in faults.chunks(1) {
+            add(fault, &FEWER_COUNTS, &[Together, InTurn, AsPlanned], &[None]);
         }
     }
     candidates
+}
+
+/// The customers, coming differently within a load of this duration, and making so many operations.
+fn coming_as(
+    coming: Coming,
+    customers: &[(String, Arrival)],
+    load: Duration,
+    operations: Option<u64>,
+) -> Vec<(String, Arrival)> {
+    let step = load / (customers.len() as u32 + 1);
+    let moved = |(index, (journey, arrival)): (usize, &(String, Arrival))| {
+        let at = match coming {
+            Coming::Together => Duration::ZERO,
+            Coming::InTurn => simpler::round(step * index as u32, 1),
+            Coming::AsPlanned => arrival.at,
+        };
+        (journey.clone(), Arrival { at, operations, ..*arrival })
+    };
+    customers.iter().enumerate().map(moved).collect()
 }
 
 /// So many customers: those who are involved in the failure, else any, the first of them or, another time, others.
@@ -137,13 +165,14 @@ pub(super) fn small_crowds(
     time: usize,
     system: &SystemVocabulary,
 ) -> Vec<Scenario> {
+    let simplest = simpler::with_simplest(planned, system);
     let mut plans = Vec::new();
     for (count, most) in [(2, 1), (2, 2), (6, 1), (6, 3)] {
         let mut crowd = few(planned, involved, count, time);
         crowd
             .iter_mut()
             .for_each(|(_, arrival)| *arrival = Arrival { at: Duration::ZERO, operations: None, ..*arrival });
-        let plan = Scenario { faults: Vec::new(), ..with_customers(planned, &crowd) };
+        let plan = Scenario { faults: Vec::new(), ..with_customers(&simplest, &crowd) };
         plans.push(simpler::with_counts(&plan, most, system));
     }
     plans
@@ -176,4 +205,47 @@ pub(super) fn meetings(plan: &Scenario, history: &History) -> Vec<Scenario> {
         }
     }
     plans
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::system::System;
+    use crate::systems::ticketing::Ticketing;
+    use crate::target::vocabulary;
+    use scenarios::{Size, catalogue};
+
+    /// A scenario with several faults, and three customers written out.
+    fn planned(system: &Ticketing) -> Scenario {
+        let source = catalogue::find("ticketing/bad-network").unwrap_or_else(|error| panic!("{error}"));
+        let vocabulary = vocabulary(&[system]);
+        let scenario = scenarios::parse(&source.file, &source.text, &vocabulary, Size::Hunt, &[])
+            .unwrap_or_else(|error| panic!("{error}"));
+        let customer = |number: u64| {
+            let at = Duration::from_millis(10 * number);
+            ("buy".to_owned(), Arrival { at, customer: Some(number), operations: None })
+        };
+        with_customers(&scenario, &[customer(1), customer(2), customer(3)])
+    }
+
+    #[test]
+    fn the_smallest_plans_are_all_different_and_try_each_fault_by_itself() {
+        let system = Ticketing::default();
+        let (planned, vocabulary) = (planned(&system), system.vocabulary());
+        assert!(planned.faults.len() > 2 && simpler::is_valid(&planned, &vocabulary), "{planned:?}");
+        for count in [1, 2] {
+            let plans = smallest_plans(&planned, &[3], count, &vocabulary);
+            for (index, plan) in plans.iter().enumerate() {
+                assert!(!plans[..index].contains(plan), "twice: {plan:?}");
+                assert_eq!(customers(plan).len(), count);
+                assert!(customers(plan).iter().any(|(_, arrival)| arrival.customer == Some(3)), "{plan:?}");
+                assert_eq!(plan.settings.number("buyers.look_first"), 0.0, "who looks first tells more");
+            }
+            for faults in planned.faults.chunks(1).chain([&[][..], &planned.faults]) {
+                assert!(plans.iter().any(|plan| plan.faults == faults), "{faults:?}");
+            }
+        }
+        let simplest = simpler::with_simplest(&planned, &vocabulary);
+        assert!(simplest != planned && simpler::is_valid(&simplest, &vocabulary), "{simplest:?}");
+    }
 }

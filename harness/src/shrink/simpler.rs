@@ -66,6 +66,17 @@ pub(super) fn smaller_worlds(
     worlds
 }
 
+/// With the settings that make the story of a run shortest.
+pub(super) fn with_simplest(scenario: &Scenario, system: &SystemVocabulary) -> Scenario {
+    let mut candidate = scenario.clone();
+    for setting in &system.settings {
+        if let Some(value) = &setting.simplest {
+            candidate.settings.set(setting.key, value.clone());
+        }
+    }
+    candidate
+}
+
 /// One of everything.
 pub(super) fn smallest_world(scenario: &Scenario, system: &SystemVocabulary) -> Scenario {
     with_counts(scenario, 1, system)

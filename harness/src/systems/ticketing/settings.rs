@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use partners::payment::{Delay, Options as BankOptions};
-use scenarios::{Setting, Settings};
+use scenarios::{Setting, Settings, Value};
 use ticketing::Config;
 use ticketing::buyers::Profile;
 use ticketing::config::{ClassOnSale, QueueRules, RateLimit, RunOnSale, Sale, WorkRules};
@@ -216,6 +216,7 @@ fn buyers() -> Vec<Setting> {
     let Profile {
         hotness,
         first_class,
+        look_first,
         leave_queue,
         submit_twice,
         cancel,
@@ -234,6 +235,8 @@ fn buyers() -> Vec<Setting> {
             "how unevenly trains are wanted: the n-th (from 0) 1 / (1 + n * hotness) times as often as the first",
         ),
         Setting::share("buyers.first_class", first_class, "buyers who want first class"),
+        Setting::share("buyers.look_first", look_first, "buyers who look at what remains before they queue")
+            .simplest(Value::Number(0.0)),
         Setting::share("buyers.leave_queue", leave_queue, "buyers who leave while they wait"),
         Setting::share("buyers.submit_twice", submit_twice, "buyers who submit again with the same key"),
         Setting::share("buyers.cancel", cancel, "buyers who cancel their order"),
@@ -260,6 +263,7 @@ pub(super) fn profile(settings: &Settings) -> Profile {
     Profile {
         hotness: settings.number("buyers.hotness"),
         first_class: settings.number("buyers.first_class"),
+        look_first: settings.number("buyers.look_first"),
         leave_queue: settings.number("buyers.leave_queue"),
         submit_twice: settings.number("buyers.submit_twice"),
         cancel: settings.number("buyers.cancel"),

@@ -1,5 +1,7 @@
 //! Changes of the store as lines of the run's story.
 
+use std::collections::BTreeMap;
+
 use record::story::{self, Kind, Line};
 use ticketing::domain::Trip;
 use ticketing::records::{Hold, Order, Payment, SeatLock, Ticket};
@@ -67,10 +69,8 @@ fn text(facts: &Facts, change: &Change) -> String {
         }
         Change::Stock { run, class } => {
             let stock = facts.stock.get(&(run.clone(), *class));
-            let left = stock.map(|left| {
-                left.iter().map(|(segment, left)| format!("{segment}: {left}")).collect::<Vec<_>>()
-            });
-            format!("stock of {run}, {class} class: {}", left.unwrap_or_default().join(", "))
+            let left = stock.map(remaining).unwrap_or_default();
+            format!("stock of {run}, {class} class: {left}")
         }
         Change::Queue { run } => {
             let (tail, head) = facts.queues.get(run).copied().unwrap_or_default();
@@ -78,6 +78,24 @@ fn text(facts: &Facts, change: &Change) -> String {
         }
         Change::Unreadable { key, why } => format!("{key} cannot be read: {why}"),
     }
+}
+
+/// `0 to 6: 2, 7: 1, 8 to 20: 2`: what remains on each segment, neighbours with as many seats together.
+fn remaining(stock: &BTreeMap<u32, i64>) -> String {
+    let mut stretches: Vec<(u32, u32, i64)> = Vec::new();
+    for (segment, left) in stock {
+        match stretches.last_mut() {
+            Some((_, last, same)) if last.checked_add(1) == Some(*segment) && same == left => {
+                *last = *segment
+            }
+            _ => stretches.push((*segment, *segment, *left)),
+        }
+    }
+    let text = |(first, last, left): &(u32, u32, i64)| match first == last {
+        true => format!("{first}: {left}"),
+        false => format!("{first} to {last}: {left}"),
+    };
+    stretches.iter().map(text).collect::<Vec<_>>().join(", ")
 }
 
 fn ride(trip: &Trip) -> String {
@@ -105,4 +123,17 @@ fn line<T>(
     };
     let details = after.map(|after| format!(" ({})", details(after))).unwrap_or_default();
     format!("{what} {id}: {states}{details}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_remains_is_told_by_stretches_of_the_ride() {
+        let stock = |left: &[(u32, i64)]| remaining(&left.iter().copied().collect());
+        assert_eq!(stock(&[(0, 2), (1, 2), (2, 1), (3, 2), (4, 2)]), "0 to 1: 2, 2: 1, 3 to 4: 2");
+        assert_eq!(stock(&[(0, 2), (2, 2)]), "0: 2, 2: 2", "nothing is known of the segment between");
+        assert_eq!(stock(&[]), "");
+    }
 }
