@@ -22,7 +22,8 @@ mod simpler;
 mod smallest;
 mod trials;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -52,7 +53,7 @@ const NARROW_SEEDS: Range<usize> = 0..6;
 /// Operations that are few enough: a purchase as far as its payment.
 const FEW: u64 = 5;
 /// Seeds that are looked through for a customer who is simpler, or alone.
-const RARE_SEEDS: usize = 3000;
+const RARE_SEEDS: usize = 10_000;
 /// So few customers are tried one by one.
 const HANDFUL: usize = 4;
 /// More customers are a crowd.
@@ -271,44 +272,54 @@ impl Shrinker<'_> {
         if plan::customers(&self.best).len() > CROWD {
             self.customers()?;
         }
-        let mut were_tried_alone = false;
+        let mut is_first = true;
         loop {
             let before = (self.best.clone(), self.operations);
             self.faults()?;
             self.world()?;
             self.customers()?;
-            if !std::mem::replace(&mut were_tried_alone, true) {
+            if is_first {
                 self.alone()?;
             }
-            self.settings()?;
+            // Operations go before settings: how the scenario sets them may be what makes a short story possible.
             self.operations()?;
+            if is_first && self.other_seeds(self.trials.left() / 4)? {
+                self.operations()?;
+            }
+            self.settings()?;
             self.tidy()?;
+            is_first = false;
             let is_at_rest = before == (self.best.clone(), self.operations);
-            if self.trials.is_over() || (is_at_rest && !self.other_seeds()?) {
+            if self.trials.is_over() || (is_at_rest && !self.other_seeds(self.trials.left())?) {
                 return Ok(());
             }
         }
     }
 
-    /// When nothing gets simpler any more, a rare seed may still do: one with which a customer gets to the point at once.
-    fn other_seeds(&mut self) -> Result<bool, Error> {
-        let all = plan::customers(&self.best);
+    /// Where other ways lead no further, a rare seed may: one with which a customer gets to the point at once. Looks for about
+    /// so long.
+    fn other_seeds(&mut self, time: Duration) -> Result<bool, Error> {
         if self.granted().is_none_or(|operations| operations <= FEW) {
             return Ok(false);
         }
         let simplest = simpler::with_simplest(&self.best, self.system);
-        for index in 0..all.len() {
-            let operations = all[index].1.operations.unwrap_or(1);
-            let few = BTreeSet::from([FEW - 2, FEW - 1, FEW, operations.saturating_sub(2), operations - 1]);
-            let mut fewer = all.clone();
-            let few = few.range(1..operations).map(|few| {
-                fewer[index].1.operations = Some(*few);
-                let duration = self.best.duration.max(WAITING);
-                Scenario { duration, ..plan::with_customers(&simplest, &fewer) }
-            });
-            let candidates: Vec<Scenario> = few.collect();
-            let seeds = self.trials.fit_into(self.trials.left() / 2) / candidates.len().max(1);
-            if self.attempt_with(&candidates, 0..seeds.clamp(1, RARE_SEEDS))?.is_some() {
+        let all = plan::customers(&self.best);
+        let began = now();
+        let mut order: Vec<usize> = (0..all.len()).collect();
+        order.sort_by_key(|index| Reverse(all[*index].1.operations));
+        for (tried, index) in order.iter().enumerate() {
+            // A seed with which still fewer are enough fails with these as well: the rest goes afterwards.
+            let Some(fewer @ 1..) = all[*index].1.operations.map(|made| FEW.min(made.saturating_sub(1)))
+            else {
+                continue;
+            };
+            let mut customers = all.clone();
+            customers[*index].1.operations = Some(fewer);
+            let duration = self.best.duration.max(WAITING);
+            let candidate = Scenario { duration, ..plan::with_customers(&simplest, &customers) };
+            let left = time.saturating_sub(began.elapsed());
+            let seeds = self.trials.fit_into(left / (order.len() - tried) as u32);
+            if self.attempt_with(&[candidate], 0..seeds.clamp(1, RARE_SEEDS))?.is_some() {
                 return Ok(true);
             }
         }
