@@ -112,8 +112,9 @@ fn stopped(folder: &Path, runs: usize, words: &[&str]) -> Output {
     assert!(lines.any(|line| line.ends_with(&format!(" of {runs} runs"))), "a line of progress");
     let sent = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
     assert!(sent.is_ok_and(|status| status.success()), "kill -INT");
-    let stderr = lines.collect::<Vec<_>>().join("\n").into_bytes();
-    Output { stderr, ..child.wait_with_output().expect("it ends") }
+    // Its result first, which may be more than a pipe holds.
+    let output = child.wait_with_output().expect("it ends");
+    Output { stderr: lines.collect::<Vec<_>>().join("\n").into_bytes(), ..output }
 }
 
 /// Ctrl-C leaves what there is of the levels that were played to their end: the highest, which go first.
