@@ -86,7 +86,7 @@ fn remaining(stock: &BTreeMap<u32, i64>) -> String {
     for (segment, left) in stock {
         match stretches.last_mut() {
             Some((_, last, same)) if last.checked_add(1) == Some(*segment) && same == left => {
-                *last = *segment
+                *last = *segment;
             }
             _ => stretches.push((*segment, *segment, *left)),
         }
