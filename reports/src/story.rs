@@ -95,7 +95,6 @@ pub(crate) fn select<'a>(lines: &'a [Line], focus: &Focus) -> Vec<&'a Line> {
     let is_wanted = |line: &&Line| focus.is_in_time(line) && related.has(line);
     let mut wanted: Vec<&Line> = lines.iter().filter(is_wanted).collect();
     let Some(most) = focus.most else { return wanted };
-    drop_overtaken(&mut wanted);
     // What a reader can do without, the least telling first: what the store was asked and said, then how the services
     // talked about it. What customers, faults and the store's state do is kept until there is too much of that as well.
     for least in [Kind::Command, Kind::Message] {
@@ -112,20 +111,6 @@ pub(crate) fn select<'a>(lines: &'a [Line], focus: &Focus) -> Vec<&'a Line> {
     let surplus = wanted.len().saturating_sub(most);
     wanted.drain(..surplus);
     wanted
-}
-
-/// Leaves out states that did not last: a thing that is told several times in the same instant is told once, as it is then.
-fn drop_overtaken(wanted: &mut Vec<&Line>) {
-    let subject = |line: &Line| line.text.split_once(": ").map(|(subject, _)| subject.to_owned());
-    let is_overtaken = |pair: &[&Line]| {
-        let [line, next] = pair else { return false };
-        let are_states = line.kind == Kind::State && next.kind == Kind::State;
-        are_states && (line.at, &line.host) == (next.at, &next.host) && subject(line) == subject(next)
-    };
-    let mut is_overtaken: Vec<bool> = wanted.windows(2).map(is_overtaken).collect();
-    is_overtaken.push(false);
-    let mut is_overtaken = is_overtaken.into_iter();
-    wanted.retain(|_| !is_overtaken.next().unwrap_or(false));
 }
 
 /// Does the text contain the id as a word of its own? `order-1` is not in `order-12`.
@@ -172,10 +157,6 @@ mod tests {
         assert!(buyer.contains("order:777") && !buyer.contains("order:77\n"), "{buyer}");
         assert_eq!(render(&lines, &Focus::default()).lines().count(), 5);
         let short = render(&lines, &Focus { most: Some(2), ids: vec!["777".into()], ..Focus::default() });
-        let again = [line(Kind::State, "", "stock of X: 1"), line(Kind::State, "", "stock of X: 2")];
-        let told = |most| render(&again, &Focus { most, ..Focus::default() });
-        assert_eq!(told(None).lines().count(), 2);
-        assert_eq!(told(Some(9)), "    0.001000 s  a-1  stock of X: 2\n", "it was 1 for no time");
         // What the store was asked goes before what the services said.
         assert_eq!(short.lines().count(), 2);
         assert!(short.contains("POST /orders") && !short.contains("order:777"), "{short}");

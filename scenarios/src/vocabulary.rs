@@ -144,10 +144,30 @@ impl Setting {
         Self { key, default: Value::File(None), kind: Kind::File, about, simplest: None }
     }
 
-    /// The setting, with the value that makes the story of a run shortest: within its range and of its type.
+    /// The setting, with the value that makes the story of a run shortest.
+    ///
+    /// # Panics
+    /// When the value is of another type than the default, or outside the range: a mistake of the system's author.
     #[must_use]
     pub fn simplest(self, value: Value) -> Self {
+        assert!(self.kind.has(&value), "the simplest value of setting {} must be {}", self.key, self.kind);
         Self { simplest: Some(value), ..self }
+    }
+}
+
+impl Kind {
+    /// Is the value of this type, and within its range? Whether a file exists is not looked at.
+    pub fn has(&self, value: &Value) -> bool {
+        match (self, value) {
+            (Kind::Integer { min, max }, Value::Integer(value)) => (min..=max).contains(&value),
+            (Kind::Number { min, max }, Value::Number(value)) => (min..=max).contains(&value),
+            (Kind::Duration { min, max }, Value::Duration(value)) => (min..=max).contains(&value),
+            (Kind::Flag, Value::Flag(_))
+            | (Kind::Text, Value::Text(_))
+            | (Kind::List, Value::List(_))
+            | (Kind::File, Value::File(_)) => true,
+            _ => false,
+        }
     }
 }
 
@@ -165,5 +185,28 @@ impl fmt::Display for Kind {
             Kind::List => f.write_str("a list of texts such as [\"a\", \"b\"]"),
             Kind::File => f.write_str("the path of a file in quotes"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kind_has_values_of_its_type_and_within_its_range() {
+        let count = Setting::integer("trains.count", 4, 1..=16, "trains");
+        for (value, is_had) in [(1, true), (16, true), (0, false), (17, false)] {
+            assert_eq!(count.kind.has(&Value::Integer(value)), is_had, "{value}");
+        }
+        assert!(!count.kind.has(&Value::Number(4.0)));
+        let share = Setting::share("buyers.cancel", 0.5, "who cancel").simplest(Value::Number(0.0));
+        assert_eq!(share.simplest, Some(Value::Number(0.0)));
+        assert!(!share.kind.has(&Value::Number(f64::NAN)));
+    }
+
+    #[test]
+    #[should_panic(expected = "the simplest value of setting buyers.cancel must be a number from 0 to 1")]
+    fn the_simplest_value_is_one_that_a_scenario_may_give() {
+        let _ = Setting::share("buyers.cancel", 0.5, "who cancel").simplest(Value::Number(1.5));
     }
 }

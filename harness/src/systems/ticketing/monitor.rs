@@ -28,7 +28,8 @@ use super::invariants::no_double_seat::NoDoubleSeat;
 use super::invariants::one_outcome::OneOutcome;
 use super::invariants::zero_oversell::ZeroOversell;
 use super::losses::Losses;
-use super::{redis, telling};
+use super::redis;
+use super::telling::Teller;
 use crate::check::Invariant;
 use crate::system::{Failover, LostWrite};
 
@@ -65,6 +66,7 @@ struct State {
     /// When a node came to hold another one for failed.
     noticed: Vec<Duration>,
     failovers: Vec<Failover>,
+    teller: Teller,
     zero_oversell: ZeroOversell,
     no_double_seat: NoDoubleSeat,
     conservation: Conservation,
@@ -117,6 +119,7 @@ impl State {
             money,
             one_outcome,
             admission,
+            teller,
             ..
         } = self;
         let present = &mut keys[part];
@@ -132,7 +135,7 @@ impl State {
             })
             .collect();
         for change in &changes {
-            telling::tell(facts, change);
+            teller.tell(facts, change);
             zero_oversell.on_change(facts, change, at);
             no_double_seat.on_change(facts, change, at);
             conservation.on_change(facts, change, at);
@@ -210,6 +213,7 @@ impl Monitor {
             losses: Losses::default(),
             noticed: Vec::new(),
             failovers: Vec::new(),
+            teller: Teller::new(&capacities),
             zero_oversell: ZeroOversell::new(capacities.clone()),
             no_double_seat: NoDoubleSeat::new(),
             conservation: Conservation::new(capacities),

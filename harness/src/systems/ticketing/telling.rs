@@ -6,19 +6,44 @@ use record::story::{self, Kind, Line};
 use ticketing::domain::Trip;
 use ticketing::records::{Hold, Order, Payment, SeatLock, Ticket};
 
-use super::facts::{Change, Facts};
+use super::facts::{Change, Coach, Facts};
 
-/// Tells a change that has just happened, if somebody wants to know.
-pub(super) fn tell(facts: &Facts, change: &Change) {
-    story::tell(|| Line {
-        at: world::sim::elapsed(),
-        host: world::host::name(),
-        peer: None,
-        is_answer: false,
-        kind: Kind::State,
-        trace: String::new(),
-        text: text(facts, change),
-    });
+/// Tells what changes.
+#[derive(Debug)]
+pub(super) struct Teller {
+    /// How many segments each train has.
+    segments: BTreeMap<Coach, usize>,
+}
+
+impl Teller {
+    /// Of the trains with these seats, by segment.
+    pub(super) fn new(capacities: &BTreeMap<Coach, Vec<u32>>) -> Teller {
+        Teller { segments: capacities.iter().map(|(coach, seats)| (coach.clone(), seats.len())).collect() }
+    }
+
+    /// Tells a change that has just happened, if somebody wants to know.
+    pub(super) fn tell(&self, facts: &Facts, change: &Change) {
+        if !story::is_told() || self.is_opening(facts, change) {
+            return;
+        }
+        story::tell(|| Line {
+            at: world::sim::elapsed(),
+            host: world::host::name(),
+            peer: None,
+            is_answer: false,
+            kind: Kind::State,
+            trace: String::new(),
+            text: text(facts, change),
+        });
+    }
+
+    /// Stock is opened segment by segment: that is one thing, and told when all of it is there.
+    fn is_opening(&self, facts: &Facts, change: &Change) -> bool {
+        let Change::Stock { run, class } = change else { return false };
+        let coach = (run.clone(), *class);
+        let known = facts.stock.get(&coach).map_or(0, BTreeMap::len);
+        self.segments.get(&coach).is_some_and(|all| (1..*all).contains(&known))
+    }
 }
 
 fn text(facts: &Facts, change: &Change) -> String {
@@ -69,7 +94,7 @@ fn text(facts: &Facts, change: &Change) -> String {
         }
         Change::Stock { run, class } => {
             let stock = facts.stock.get(&(run.clone(), *class));
-            let left = stock.map(remaining).unwrap_or_default();
+            let left = stock.filter(|stock| !stock.is_empty()).map_or_else(|| "gone".to_owned(), remaining);
             format!("stock of {run}, {class} class: {left}")
         }
         Change::Queue { run } => {
@@ -82,20 +107,14 @@ fn text(facts: &Facts, change: &Change) -> String {
 
 /// `0 to 6: 2, 7: 1, 8 to 20: 2`: what remains on each segment, neighbours with as many seats together.
 fn remaining(stock: &BTreeMap<u32, i64>) -> String {
-    let mut stretches: Vec<(u32, u32, i64)> = Vec::new();
-    for (segment, left) in stock {
-        match stretches.last_mut() {
-            Some((_, last, same)) if last.checked_add(1) == Some(*segment) && same == left => {
-                *last = *segment;
-            }
-            _ => stretches.push((*segment, *segment, *left)),
-        }
-    }
-    let text = |(first, last, left): &(u32, u32, i64)| match first == last {
-        true => format!("{first}: {left}"),
-        false => format!("{first} to {last}: {left}"),
+    let segments: Vec<(u32, i64)> = stock.iter().map(|(segment, left)| (*segment, *left)).collect();
+    let stretches = segments.chunk_by(|(one, left), (next, as_many)| one + 1 == *next && left == as_many);
+    let text = |stretch: &[(u32, i64)]| match stretch {
+        [(first, left), .., (last, _)] => format!("{first} to {last}: {left}"),
+        [(only, left)] => format!("{only}: {left}"),
+        [] => String::new(),
     };
-    stretches.iter().map(text).collect::<Vec<_>>().join(", ")
+    stretches.map(text).collect::<Vec<_>>().join(", ")
 }
 
 fn ride(trip: &Trip) -> String {
@@ -127,13 +146,35 @@ fn line<T>(
 
 #[cfg(test)]
 mod tests {
+    use ticketing::domain::Class;
+
     use super::*;
+
+    fn stock(left: &[(u32, i64)]) -> BTreeMap<u32, i64> {
+        left.iter().copied().collect()
+    }
 
     #[test]
     fn what_remains_is_told_by_stretches_of_the_ride() {
-        let stock = |left: &[(u32, i64)]| remaining(&left.iter().copied().collect());
-        assert_eq!(stock(&[(0, 2), (1, 2), (2, 1), (3, 2), (4, 2)]), "0 to 1: 2, 2: 1, 3 to 4: 2");
-        assert_eq!(stock(&[(0, 2), (2, 2)]), "0: 2, 2: 2", "nothing is known of the segment between");
-        assert_eq!(stock(&[]), "");
+        let told = |left: &[(u32, i64)]| remaining(&stock(left));
+        assert_eq!(told(&[(0, 2), (1, 2), (2, 1), (3, 2), (4, 2)]), "0 to 1: 2, 2: 1, 3 to 4: 2");
+        assert_eq!(told(&[(0, 2), (2, 2)]), "0: 2, 2: 2", "nothing is known of the segment between");
+    }
+
+    #[test]
+    fn stock_is_told_when_all_of_it_is_there_and_when_it_is_lost() {
+        let coach = ("ICE 1".to_owned(), Class::Second);
+        let teller = Teller::new(&BTreeMap::from([(coach.clone(), vec![2, 2, 2])]));
+        let change = Change::Stock { run: coach.0.clone(), class: coach.1 };
+        let told = |left: &[(u32, i64)]| {
+            let mut facts = Facts::default();
+            facts.stock.insert(coach.clone(), stock(left));
+            (!teller.is_opening(&facts, &change)).then(|| text(&facts, &change))
+        };
+        assert_eq!(told(&[(0, 2)]), None);
+        assert_eq!(told(&[(0, 2), (1, 2)]), None);
+        let whole = told(&[(0, 2), (1, 2), (2, 2)]);
+        assert_eq!(whole.as_deref(), Some("stock of ICE 1, second class: 0 to 2: 2"));
+        assert_eq!(told(&[]).as_deref(), Some("stock of ICE 1, second class: gone"));
     }
 }
