@@ -225,6 +225,7 @@ fn buyers() -> Vec<Setting> {
         pay_twice,
         think,
         pay_after,
+        follow,
         ..
     } = Profile::default();
     vec![
@@ -255,6 +256,12 @@ fn buyers() -> Vec<Setting> {
             MILLISECOND..=DAY,
             "time that they need to pay, on average",
         ),
+        Setting::duration(
+            "buyers.follow",
+            follow,
+            SECOND..=DAY,
+            "how long after the deadline for paying they look what has become of their order",
+        ),
     ]
 }
 
@@ -272,6 +279,7 @@ pub(super) fn profile(settings: &Settings) -> Profile {
         pay_twice: settings.number("buyers.pay_twice"),
         think: settings.duration("buyers.think"),
         pay_after: settings.duration("buyers.pay_after"),
+        follow: settings.duration("buyers.follow"),
         ..Profile::default()
     }
 }
