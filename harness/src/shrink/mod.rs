@@ -296,8 +296,8 @@ impl Shrinker<'_> {
         }
     }
 
-    /// Where other ways lead no further, a rare seed may: one with which a customer gets to the point at once. Looks for about
-    /// so long.
+    /// Where other ways lead no further, a rare seed may: one with which a customer gets to the point at once. Looks for
+    /// about so long.
     fn other_seeds(&mut self, time: Duration) -> Result<bool, Error> {
         if self.granted().is_none_or(|operations| operations <= FEW) {
             return Ok(false);

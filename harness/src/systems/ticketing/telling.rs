@@ -1,6 +1,6 @@
 //! Changes of the store as lines of the run's story.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use record::story::{self, Kind, Line};
 use ticketing::domain::Trip;
@@ -13,16 +13,19 @@ use super::facts::{Change, Coach, Facts};
 pub(super) struct Teller {
     /// How many segments each train has.
     segments: BTreeMap<Coach, usize>,
+    /// Whose stock was whole, and has not been lost since.
+    opened: BTreeSet<Coach>,
 }
 
 impl Teller {
     /// Of the trains with these seats, by segment.
     pub(super) fn new(capacities: &BTreeMap<Coach, Vec<u32>>) -> Teller {
-        Teller { segments: capacities.iter().map(|(coach, seats)| (coach.clone(), seats.len())).collect() }
+        let segments = capacities.iter().map(|(coach, seats)| (coach.clone(), seats.len())).collect();
+        Teller { segments, opened: BTreeSet::new() }
     }
 
     /// Tells a change that has just happened, if somebody wants to know.
-    pub(super) fn tell(&self, facts: &Facts, change: &Change) {
+    pub(super) fn tell(&mut self, facts: &Facts, change: &Change) {
         if !story::is_told() || self.is_opening(facts, change) {
             return;
         }
@@ -38,11 +41,18 @@ impl Teller {
     }
 
     /// Stock is opened segment by segment: that is one thing, and told when all of it is there.
-    fn is_opening(&self, facts: &Facts, change: &Change) -> bool {
+    fn is_opening(&mut self, facts: &Facts, change: &Change) -> bool {
         let Change::Stock { run, class } = change else { return false };
         let coach = (run.clone(), *class);
         let known = facts.stock.get(&coach).map_or(0, BTreeMap::len);
-        self.segments.get(&coach).is_some_and(|all| (1..*all).contains(&known))
+        if known == 0 {
+            self.opened.remove(&coach);
+        } else if self.segments.get(&coach).is_none_or(|all| known >= *all) {
+            self.opened.insert(coach);
+        } else {
+            return !self.opened.contains(&coach);
+        }
+        false
     }
 }
 
@@ -162,11 +172,11 @@ mod tests {
     }
 
     #[test]
-    fn stock_is_told_when_all_of_it_is_there_and_when_it_is_lost() {
+    fn stock_is_told_when_all_of_it_is_there_and_when_some_or_all_is_lost() {
         let coach = ("ICE 1".to_owned(), Class::Second);
-        let teller = Teller::new(&BTreeMap::from([(coach.clone(), vec![2, 2, 2])]));
+        let mut teller = Teller::new(&BTreeMap::from([(coach.clone(), vec![2, 2, 2])]));
         let change = Change::Stock { run: coach.0.clone(), class: coach.1 };
-        let told = |left: &[(u32, i64)]| {
+        let mut told = |left: &[(u32, i64)]| {
             let mut facts = Facts::default();
             facts.stock.insert(coach.clone(), stock(left));
             (!teller.is_opening(&facts, &change)).then(|| text(&facts, &change))
@@ -175,6 +185,9 @@ mod tests {
         assert_eq!(told(&[(0, 2), (1, 2)]), None);
         let whole = told(&[(0, 2), (1, 2), (2, 2)]);
         assert_eq!(whole.as_deref(), Some("stock of ICE 1, second class: 0 to 2: 2"));
+        let part = told(&[(0, 2), (2, 2)]);
+        assert_eq!(part.as_deref(), Some("stock of ICE 1, second class: 0: 2, 2: 2"), "it was whole before");
         assert_eq!(told(&[]).as_deref(), Some("stock of ICE 1, second class: gone"));
+        assert_eq!(told(&[(0, 2)]), None, "opened again");
     }
 }

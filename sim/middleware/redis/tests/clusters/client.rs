@@ -69,7 +69,7 @@ fn six_real_servers() {
     }
     let config = sim::Config { engine: EngineKind::Tokio, ..sim::Config::new(1) };
     let outcome = sim::run(config, || async {
-        let cluster = Arc::new(RealCluster::start(NODE_TIMEOUT).await);
+        let cluster = Arc::new(RealCluster::start(NODE_TIMEOUT, &[]).await);
         let keys = a_key_per_slot();
         let client = cluster.client(None);
         all_slots(&client, &keys).await;

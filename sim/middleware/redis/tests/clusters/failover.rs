@@ -2,16 +2,16 @@
 
 use std::{ops::RangeInclusive, time::Duration};
 
-use redis::{FromRedisValue, RedisResult};
+use redis::RedisResult;
 use wire::redis::{Client, Options};
 use world::{
-    engines::EngineKind,
     sim, task,
     time::{self, Instant},
 };
 
 use crate::{
     common,
+    nodes::{Nodes, ask, key_at, lines, on_real_servers},
     real::{RealCluster, command, until},
     stage::{Stage, config},
 };
@@ -24,43 +24,6 @@ const SIMULATED_RUNS: u64 = 40;
 const GRAIN: Duration = Duration::from_millis(100);
 const WRITERS: usize = 4;
 
-/// Six nodes, of either kind.
-trait Nodes: Send + Sync + 'static {
-    /// Where each listens: "host:port".
-    fn addresses(&self) -> Vec<String>;
-    /// Ends the process of a node.
-    fn kill(&self, node: usize);
-    fn boot(&self, node: usize);
-}
-
-impl Nodes for RealCluster {
-    fn addresses(&self) -> Vec<String> {
-        self.seeds()
-    }
-
-    fn kill(&self, node: usize) {
-        RealCluster::kill(self, self.port(node));
-    }
-
-    fn boot(&self, node: usize) {
-        RealCluster::boot(self, self.port(node));
-    }
-}
-
-impl Nodes for Stage {
-    fn addresses(&self) -> Vec<String> {
-        (1..=self.hosts.len()).map(|number| format!("redis-{number}:6379")).collect()
-    }
-
-    fn kill(&self, node: usize) {
-        self.hosts[node].kill();
-    }
-
-    fn boot(&self, node: usize) {
-        self.hosts[node].boot();
-    }
-}
-
 /// What one failover was like.
 #[derive(Debug, Clone, Copy)]
 struct Failover {
@@ -71,33 +34,6 @@ struct Failover {
     acknowledged: usize,
     /// Writes that the killed master acknowledged and the new one does not have.
     lost: usize,
-}
-
-async fn ask<T: FromRedisValue>(address: &str, words: &str) -> RedisResult<T> {
-    let client = Client::new(address, Options::default());
-    command(words).query_async(&mut client.connection()).await
-}
-
-/// A line of `CLUSTER NODES`.
-#[derive(Debug, Clone)]
-struct Line {
-    id: String,
-    flags: Vec<String>,
-    /// The first range, if it has any.
-    slots: Option<String>,
-}
-
-async fn lines(address: &str) -> Vec<Line> {
-    let text: String = ask(address, "CLUSTER NODES").await.expect("a living node");
-    let line = |line: &str| {
-        let words: Vec<&str> = line.split(' ').collect();
-        Line {
-            id: words[0].to_owned(),
-            flags: words[2].split(',').map(str::to_owned).collect(),
-            slots: words.get(8).map(|range| (*range).to_owned()),
-        }
-    };
-    text.lines().map(line).collect()
 }
 
 /// Writes one fresh key after the other to a node until it is gone; which were acknowledged.
@@ -116,25 +52,12 @@ async fn write(address: String, key: String, writer: usize) -> Vec<String> {
     acknowledged
 }
 
-/// A key that this node is the master of.
-async fn key_at(address: &str) -> String {
-    for number in 0..1000 {
-        let key = format!("key-{number}");
-        if ask::<()>(address, &format!("SET {key} x")).await.is_ok() {
-            return key;
-        }
-    }
-    panic!("{address} serves nothing");
-}
-
 /// Kills a master under load and boots it again when another has taken over and all are well.
-async fn fail_over(nodes: &dyn Nodes, victim: usize) -> Failover {
+async fn fail_over(nodes: &impl Nodes, victim: usize) -> Failover {
     let addresses = nodes.addresses();
     let mut masters = Vec::new();
     for (node, address) in addresses.iter().enumerate() {
-        if lines(address).await.iter().any(|line| {
-            line.flags.iter().any(|flag| flag == "myself") && line.flags.iter().any(|flag| flag == "master")
-        }) {
+        if lines(address).await.iter().any(|line| line.is("myself") && line.is("master")) {
             masters.push(node);
         }
     }
@@ -153,7 +76,7 @@ async fn fail_over(nodes: &dyn Nodes, victim: usize) -> Failover {
     let mut to_fail = None;
     let new_master = loop {
         let now = lines(&addresses[witness]).await;
-        let failed = now.iter().any(|line| line.id == id && line.flags.iter().any(|flag| flag == "fail"));
+        let failed = now.iter().any(|line| line.id == id && line.is("fail"));
         if failed {
             to_fail.get_or_insert(killed.elapsed());
         }
@@ -202,16 +125,14 @@ async fn fail_over(nodes: &dyn Nodes, victim: usize) -> Failover {
 
 /// The failovers of six real servers, one after the other.
 fn real() -> Vec<Failover> {
-    let config = sim::Config { engine: EngineKind::Tokio, ..sim::Config::new(1) };
-    let outcome = sim::run(config, || async {
-        let nodes = RealCluster::start(NODE_TIMEOUT).await;
+    on_real_servers(|| async {
+        let nodes = RealCluster::start(NODE_TIMEOUT, &[]).await;
         let mut failovers = Vec::new();
         for run in 0..REAL_RUNS {
             failovers.push(fail_over(&nodes, run).await);
         }
         failovers
-    });
-    outcome.result.unwrap_or_else(|error| panic!("{error}: {:?}", outcome.panics))
+    })
 }
 
 /// One failover of six simulated servers.

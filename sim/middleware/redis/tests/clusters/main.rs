@@ -5,6 +5,8 @@ mod common;
 
 mod client;
 mod failover;
+mod nodes;
 mod real;
+mod returned;
 mod servers;
 mod stage;

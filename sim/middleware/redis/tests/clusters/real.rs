@@ -24,6 +24,8 @@ pub(crate) struct RealCluster {
     directory: tempfile::TempDir,
     bus_ports: BTreeMap<u16, u16>,
     node_timeout: Duration,
+    /// More of the command line.
+    more: &'static [&'static str],
 }
 
 /// Where the servers listen: `redis-cli` and the other servers come by the first address, and the tokio engine has its
@@ -46,7 +48,7 @@ fn free_ports(count: usize) -> Vec<u16> {
 }
 
 impl RealCluster {
-    pub(crate) async fn start(node_timeout: Duration) -> Self {
+    pub(crate) async fn start(node_timeout: Duration, more: &'static [&'static str]) -> Self {
         let free = free_ports(12);
         let (ports, bus_ports) = free.split_at(6);
         let cluster = Self {
@@ -54,6 +56,7 @@ impl RealCluster {
             directory: tempfile::tempdir().expect("a directory"),
             bus_ports: ports.iter().copied().zip(bus_ports.iter().copied()).collect(),
             node_timeout,
+            more,
         };
         for port in ports {
             cluster.boot(*port);
@@ -97,6 +100,7 @@ impl RealCluster {
             .args(["--cluster-announce-ip", "127.0.0.1", "--repl-diskless-sync-delay", "0"])
             .arg("--dir")
             .arg(&directory)
+            .args(self.more)
             .stdout(Stdio::null())
             .spawn()
             .expect("redis-server starts");
