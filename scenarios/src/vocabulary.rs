@@ -53,6 +53,9 @@ pub struct Setting {
     pub about: &'static str,
     /// The value with which a run's story is shortest, if that is another than the default: shrinking tries it.
     pub simplest: Option<Value>,
+    /// Does it protect what was promised? Then shrinking leaves it as the scenario has it: without it, the same invariant
+    /// fails for another reason. Where a planted mistake is the reason, and the scenario holds without that, it may go.
+    pub is_guard: bool,
 }
 
 /// The type and the range of a setting. Ranges include both ends.
@@ -97,14 +100,14 @@ impl Setting {
     pub fn integer(key: &'static str, default: i64, range: RangeInclusive<i64>, about: &'static str) -> Self {
         assert!(range.contains(&default), "the default of setting {key} must be within its range");
         let kind = Kind::Integer { min: *range.start(), max: *range.end() };
-        Self { key, default: Value::Integer(default), kind, about, simplest: None }
+        Self { key, default: Value::Integer(default), kind, about, simplest: None, is_guard: false }
     }
 
     /// A number within `range`.
     pub fn number(key: &'static str, default: f64, range: RangeInclusive<f64>, about: &'static str) -> Self {
         assert!(range.contains(&default), "the default of setting {key} must be within its range");
         let kind = Kind::Number { min: *range.start(), max: *range.end() };
-        Self { key, default: Value::Number(default), kind, about, simplest: None }
+        Self { key, default: Value::Number(default), kind, about, simplest: None, is_guard: false }
     }
 
     /// A share or a probability: a number from 0 to 1.
@@ -121,27 +124,41 @@ impl Setting {
     ) -> Self {
         assert!(range.contains(&default), "the default of setting {key} must be within its range");
         let kind = Kind::Duration { min: *range.start(), max: *range.end() };
-        Self { key, default: Value::Duration(default), kind, about, simplest: None }
+        Self { key, default: Value::Duration(default), kind, about, simplest: None, is_guard: false }
     }
 
     /// `true` or `false`.
     pub fn flag(key: &'static str, default: bool, about: &'static str) -> Self {
-        Self { key, default: Value::Flag(default), kind: Kind::Flag, about, simplest: None }
+        Self { key, default: Value::Flag(default), kind: Kind::Flag, about, simplest: None, is_guard: false }
     }
 
     /// Any text.
     pub fn text(key: &'static str, default: &str, about: &'static str) -> Self {
-        Self { key, default: Value::Text(default.to_owned()), kind: Kind::Text, about, simplest: None }
+        Self {
+            key,
+            default: Value::Text(default.to_owned()),
+            kind: Kind::Text,
+            about,
+            simplest: None,
+            is_guard: false,
+        }
     }
 
     /// A list of texts, empty by default.
     pub fn list(key: &'static str, about: &'static str) -> Self {
-        Self { key, default: Value::List(Vec::new()), kind: Kind::List, about, simplest: None }
+        Self {
+            key,
+            default: Value::List(Vec::new()),
+            kind: Kind::List,
+            about,
+            simplest: None,
+            is_guard: false,
+        }
     }
 
     /// A file; by default none, and the system uses what it has built in.
     pub fn file(key: &'static str, about: &'static str) -> Self {
-        Self { key, default: Value::File(None), kind: Kind::File, about, simplest: None }
+        Self { key, default: Value::File(None), kind: Kind::File, about, simplest: None, is_guard: false }
     }
 
     /// The setting, with the value that makes the story of a run shortest.
@@ -152,6 +169,12 @@ impl Setting {
     pub fn simplest(self, value: Value) -> Self {
         assert!(self.kind.has(&value), "the simplest value of setting {} must be {}", self.key, self.kind);
         Self { simplest: Some(value), ..self }
+    }
+
+    /// The setting, as one that protects what was promised.
+    #[must_use]
+    pub fn guard(self) -> Self {
+        Self { is_guard: true, ..self }
     }
 }
 

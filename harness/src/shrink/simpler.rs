@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use scenarios::{
-    Arrivals, Fault, HostEffect, Jump, Kind, LinkEffect, Links, Scenario, Side, Size, Strike,
+    Arrivals, Fault, HostEffect, Jump, Kind, LinkEffect, Links, Scenario, Setting, Side, Size, Strike,
     SystemVocabulary, Value, Vocabulary,
 };
 
@@ -93,11 +93,12 @@ fn counts(scenario: &Scenario, system: &SystemVocabulary) -> Vec<(&'static str, 
         .collect()
 }
 
-fn unusual<'a>(
-    scenario: &'a Scenario,
-    system: &'a SystemVocabulary,
-) -> impl Iterator<Item = &'a scenarios::Setting> {
-    system.settings.iter().filter(|setting| scenario.settings.get(setting.key) != Some(&setting.default))
+/// The settings that are not as the system has them and may be taken away. What protects the data may not where nothing
+/// else explains the failure: data that is lost without it was lost for another reason.
+fn unusual<'a>(scenario: &'a Scenario, system: &'a SystemVocabulary) -> impl Iterator<Item = &'a Setting> {
+    let is_explained = !scenario.play.mutants.is_empty();
+    let all = system.settings.iter().filter(move |setting| is_explained || !setting.is_guard);
+    all.filter(|setting| scenario.settings.get(setting.key) != Some(&setting.default))
 }
 
 /// The settings that are not as the system has them, but for counts that are smaller than the system's: to have more of
@@ -294,4 +295,40 @@ fn weaker(fault: &Fault, _: Duration) -> Vec<Fault> {
 fn rounder_fault(fault: &Fault, _: Duration) -> Vec<Fault> {
     let rounded = |ms: &u64| Fault { for_: fault.for_.map(|lasts| round(lasts, *ms)), ..fault.clone() };
     ROUND_MS.iter().map(rounded).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_protects_data_goes_only_where_a_planted_mistake_explains_the_failure() {
+        let system = SystemVocabulary {
+            name: "shop".to_owned(),
+            journeys: vec!["buy".to_owned()],
+            settings: vec![
+                Setting::integer("trains", 4, 1..=16, "trains"),
+                Setting::integer("replicas_to_wait", 0, 0..=2, "replicas to wait for").guard(),
+                Setting::text("appendfsync", "off", "when the disk has it").guard(),
+            ],
+            ..SystemVocabulary::default()
+        };
+        let text = r#"
+            name = "shop"
+            system = "shop"
+            about = "A shop that waits for its replicas."
+            duration = "1s"
+            settle = "1s"
+            load.journey.buy.rate = 1
+            settings = { trains = 8, replicas_to_wait = 2, appendfsync = "always" }
+        "#;
+        let known = Vocabulary { systems: vec![system.clone()] };
+        let mut scenario = scenarios::parse("shop.toml", text, &known, Size::Full, &[])
+            .unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(unusual_settings(&scenario, &system), ["trains"]);
+        assert_eq!(smallest_world(&scenario, &system).settings.integer("replicas_to_wait"), 2);
+        scenario.play.mutants.push("shop.forgets".to_owned());
+        assert_eq!(unusual_settings(&scenario, &system), ["trains", "replicas_to_wait", "appendfsync"]);
+        assert_eq!(smallest_world(&scenario, &system).settings.integer("replicas_to_wait"), 1);
+    }
 }

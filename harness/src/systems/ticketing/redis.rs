@@ -53,7 +53,8 @@ pub(super) fn settings() -> Vec<Setting> {
             0,
             0..=REPLICAS_MAX,
             "replicas that must have what an answer of Redis rests on before a service believes it (WAIT)",
-        ),
+        )
+        .guard(),
         Setting::duration(
             "redis.wait_within",
             Duration::from_millis(200),
@@ -71,12 +72,14 @@ pub(super) fn settings() -> Vec<Setting> {
             0,
             0..=REPLICAS_MAX,
             "replicas that a master must have heard of lately to take writes (min-replicas-to-write)",
-        ),
+        )
+        .guard(),
         Setting::text(
             "redis.appendfsync",
             "off",
             "append-only file: off, or synced always, everysec or no (appendfsync)",
-        ),
+        )
+        .guard(),
     ]
 }
 
