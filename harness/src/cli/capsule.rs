@@ -1,8 +1,8 @@
 //! Capsules: written when a run fails, and played again by `rehearse replay`.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use std::{fs, io};
 
 use clap::Args;
 use reports::page::Language;
@@ -78,7 +78,7 @@ pub(super) fn play_again_shown(
 }
 
 /// Leaves the capsule of a run that was not as its scenario expects, with the choices of the run that was played again;
-/// where.
+/// where. Of a run that was, it takes away the capsule that an earlier run has left in the folder.
 ///
 /// # Errors
 /// A sentence: it cannot be written.
@@ -91,9 +91,14 @@ pub(super) fn write(
     again: Option<&Played>,
 ) -> Result<Option<PathBuf>, String> {
     let failures = rehearsal::failures(&request.scenario, &played.result);
+    let path = folder.join(run_folder::CAPSULE);
+    let io = |error: io::Error| format!("cannot write {}: {error}", path.display());
     let Some(choices) = again.and_then(|again| again.choices.as_ref()).filter(|_| !failures.is_empty())
     else {
-        return Ok(None);
+        return match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io(error)),
+            _ => Ok(None),
+        };
     };
     let mut capsule = Capsule {
         schema: SCHEMA,
@@ -111,8 +116,6 @@ pub(super) fn write(
         choices: String::new(),
     };
     capsule.set_choices(choices);
-    let path = folder.join(run_folder::CAPSULE);
-    let io = |error: std::io::Error| format!("cannot write {}: {error}", path.display());
     fs::create_dir_all(folder).map_err(io)?;
     fs::write(&path, capsule.to_json().map_err(|error| error.to_string())?).map_err(io)?;
     Ok(Some(path))

@@ -120,6 +120,19 @@ fn a_teaching_scenario_is_to_fail() {
     assert!(stderr(&guarded).contains("but it is not"), "{}", stderr(&guarded));
 }
 
+/// A capsule belongs to the run that its folder tells of.
+#[test]
+fn a_run_as_expected_leaves_no_capsule_of_an_earlier_one() {
+    let folder = temporary();
+    let words =
+        ["run", "ticketing/redis-split-brain-unguarded", "--size", "hunt", "--seed", "1", "--out", "here"];
+    let capsule = folder.path().join("here/capsule.json");
+    let guarded = rehearse(folder.path(), &[&words[..], &["--set", "redis.replicas_to_wait=1"]].concat());
+    assert_eq!((code(&guarded), capsule.exists()), (101, true), "{}", stderr(&guarded));
+    let as_expected = rehearse(folder.path(), &words);
+    assert_eq!((code(&as_expected), capsule.exists()), (0, false), "{}", stderr(&as_expected));
+}
+
 #[test]
 fn lists_are_for_people_and_programs() {
     let folder = temporary();

@@ -266,8 +266,11 @@ async fn load(server: &Server, path: &Path) -> io::Result<()> {
 }
 
 async fn tick(server: Server) {
+    let run = || server.lock().drive(|cluster, now_ms, facts| cluster.cron(now_ms, facts));
+    run();
+    server.part_of(CRON).await;
     loop {
-        server.lock().drive(|cluster, now_ms, facts| cluster.cron(now_ms, facts));
+        run();
         world::time::sleep(CRON).await;
     }
 }
