@@ -93,6 +93,10 @@ pub enum Kind {
 }
 
 impl Setting {
+    fn new(key: &'static str, default: Value, kind: Kind, about: &'static str) -> Self {
+        Self { key, default, kind, about, simplest: None, is_guard: false }
+    }
+
     /// A whole number within `range`.
     ///
     /// # Panics
@@ -100,14 +104,14 @@ impl Setting {
     pub fn integer(key: &'static str, default: i64, range: RangeInclusive<i64>, about: &'static str) -> Self {
         assert!(range.contains(&default), "the default of setting {key} must be within its range");
         let kind = Kind::Integer { min: *range.start(), max: *range.end() };
-        Self { key, default: Value::Integer(default), kind, about, simplest: None, is_guard: false }
+        Self::new(key, Value::Integer(default), kind, about)
     }
 
     /// A number within `range`.
     pub fn number(key: &'static str, default: f64, range: RangeInclusive<f64>, about: &'static str) -> Self {
         assert!(range.contains(&default), "the default of setting {key} must be within its range");
         let kind = Kind::Number { min: *range.start(), max: *range.end() };
-        Self { key, default: Value::Number(default), kind, about, simplest: None, is_guard: false }
+        Self::new(key, Value::Number(default), kind, about)
     }
 
     /// A share or a probability: a number from 0 to 1.
@@ -124,41 +128,27 @@ impl Setting {
     ) -> Self {
         assert!(range.contains(&default), "the default of setting {key} must be within its range");
         let kind = Kind::Duration { min: *range.start(), max: *range.end() };
-        Self { key, default: Value::Duration(default), kind, about, simplest: None, is_guard: false }
+        Self::new(key, Value::Duration(default), kind, about)
     }
 
     /// `true` or `false`.
     pub fn flag(key: &'static str, default: bool, about: &'static str) -> Self {
-        Self { key, default: Value::Flag(default), kind: Kind::Flag, about, simplest: None, is_guard: false }
+        Self::new(key, Value::Flag(default), Kind::Flag, about)
     }
 
     /// Any text.
     pub fn text(key: &'static str, default: &str, about: &'static str) -> Self {
-        Self {
-            key,
-            default: Value::Text(default.to_owned()),
-            kind: Kind::Text,
-            about,
-            simplest: None,
-            is_guard: false,
-        }
+        Self::new(key, Value::Text(default.to_owned()), Kind::Text, about)
     }
 
     /// A list of texts, empty by default.
     pub fn list(key: &'static str, about: &'static str) -> Self {
-        Self {
-            key,
-            default: Value::List(Vec::new()),
-            kind: Kind::List,
-            about,
-            simplest: None,
-            is_guard: false,
-        }
+        Self::new(key, Value::List(Vec::new()), Kind::List, about)
     }
 
     /// A file; by default none, and the system uses what it has built in.
     pub fn file(key: &'static str, about: &'static str) -> Self {
-        Self { key, default: Value::File(None), kind: Kind::File, about, simplest: None, is_guard: false }
+        Self::new(key, Value::File(None), Kind::File, about)
     }
 
     /// The setting, with the value that makes the story of a run shortest.
